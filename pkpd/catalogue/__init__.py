@@ -1,0 +1,21 @@
+"""The door for models: `models/*.toml` in, cards and models out."""
+
+from pkpd.catalogue.files import (
+    check_model_file,
+    load_card,
+    load_model,
+    model_names,
+    model_path,
+    model_titles,
+    shipped,
+)
+
+__all__ = [
+    "check_model_file",
+    "load_card",
+    "load_model",
+    "model_names",
+    "model_path",
+    "model_titles",
+    "shipped",
+]

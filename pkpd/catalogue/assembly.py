@@ -1,0 +1,317 @@
+"""From the tables of a model file, and of the drug files it uses, to a card and a wired model."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+
+from pkpd.card import Card, Document, DrugCard, Part, Quantity, Source
+from pkpd.catalogue.facts import Outputs, read_facts
+from pkpd.catalogue.header import ONE_WORD, Page, open_page, read_drug
+from pkpd.catalogue.sheet import Sheet, Slot, flatten, in_system, read_quantity
+from pkpd.catalogue.structures import (
+    ABSORPTIONS,
+    COMPONENTS,
+    DISPOSITIONS,
+    OUTCOMES,
+    Registry,
+    read_inputs,
+    read_settings,
+    read_structure,
+    settings_of,
+)
+from pkpd.checks import Fault, InputError, did_you_mean
+from pkpd.component import Component
+from pkpd.dosing.language import is_name
+from pkpd.model import Drug, Model, wire
+from pkpd.parameters import Declaration, declarations
+from pkpd.response import AbstractOutcome
+from pkpd.units import Substance, UnitSystem
+
+Find = Callable[[str], Document]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """The table of one part, the classes that it may name, and the drug that it belongs to."""
+
+    owner: str
+    sheet: Sheet
+    registry: Registry
+    page: Page
+    drug: str | None = None
+
+
+@dataclass
+class _Draft:
+    """The model while it is put together; `whole` unless a part is missing from it."""
+
+    system: UnitSystem
+    entries: dict[str, _Entry] = field(default_factory=dict)
+    inputs: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    drugs: dict[str, Drug] = field(default_factory=dict)
+    overrides: dict[str, tuple[Slot, Mapping[str, Source]]] = field(default_factory=dict)
+    built: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
+    parameters: dict[str, Quantity] = field(default_factory=dict)
+    whole: bool = True
+
+    def add(self, entry: _Entry) -> None:
+        """Takes a part in, unless its name is taken."""
+        if entry.owner in self.entries:
+            rule = f'must have another name, because "{entry.owner}" is taken'
+            entry.sheet.findings.add(entry.sheet.place, rule)
+            self.whole = False
+            return
+        self.entries[entry.owner] = entry
+        self.inputs[entry.owner] = read_inputs(entry.sheet)
+
+    def substance(self, owner: str) -> Substance | None:
+        """Of the nearest drug at or upstream of a part; None where none is, or several are as near."""
+        level, seen = {owner}, set[str]()
+        while level:
+            found = {entry.drug for name in level if (entry := self.entries.get(name)) and entry.drug}
+            if found:
+                return self.drugs[found.pop()].substance if len(found) == 1 else None
+            seen |= level
+            wired = (s for name in level for sources in self.inputs.get(name, {}).values() for s in sources)
+            level = {source.rpartition(".")[0] for source in wired} - seen
+        return None
+
+    def outputs(self) -> Outputs:
+        """Dimension and substance of every output; none where parts are missing."""
+        return {
+            f"{owner}.{name}": (dimension, self.substance(owner) or Substance())
+            for owner, part in self.built.items()
+            if isinstance(part, Component) and self.whole
+            for name, dimension in part.outputs.items()
+        }
+
+
+def assemble(document: Document, find: Find) -> tuple[Card, Model]:
+    """The card and the model of a file; `find` opens the drug files that it uses, by name.
+
+    Raises `InputError` with every fault of the file and of its drug files.
+    """
+    page = open_page(document)
+    findings = page.root.findings
+    if not page.valid:
+        findings.raise_if_any()
+    draft = _Draft(page.units)
+    drug = read_drug(page) if page.is_drug else None
+    if drug:
+        _add_drug(draft, page, drug)
+    used = [] if drug else _add_model(draft, page, find)
+    for entry in draft.entries.values():
+        _build(draft, entry)
+    _refuse_overrides(draft)
+    cards = {inner_drug.name: _card(draft, inner, inner_drug) for inner, inner_drug in used}
+    card = _card(draft, page, drug, cards)
+    model = _wire(draft, page, card)
+    for inner, _ in used:
+        findings.faults.extend(inner.root.findings.faults)
+    findings.raise_if_any()
+    assert model is not None
+    return card, model
+
+
+def _add_drug(draft: _Draft, page: Page, drug: DrugCard) -> None:
+    """The parts of a drug file."""
+    root = page.root
+    root.need("pk", "routes")
+    name = drug.name or page.document.name
+    draft.whole &= bool(drug.name) and "pk" in root.table
+    draft.drugs[name] = Drug(name, tuple(route for route, _ in root.children("routes")), drug.substance)
+    if "pk" in root.table:
+        draft.add(_Entry(name, root.child("pk"), DISPOSITIONS, page, name))
+    for route, sheet in root.children("routes"):
+        if not is_name(route):
+            sheet.findings.add(sheet.place, ONE_WORD)
+        draft.add(_Entry(f"{name}.{route}", sheet, ABSORPTIONS, page, name))
+    for part, sheet in root.children("components"):
+        draft.add(_Entry(f"{name}.{part}", sheet, COMPONENTS, page, name))
+
+
+def _add_model(draft: _Draft, page: Page, find: Find) -> list[tuple[Page, DrugCard]]:
+    """The drugs, components and outcomes of a disease file; returns the drug files."""
+    found = []
+    for name, sheet in page.root.children("drugs"):
+        opened = _open_drug(name, sheet, find)
+        if opened is None:
+            draft.whole = False
+            continue
+        _add_drug(draft, *opened)
+        found.append(opened)
+        for path, slot in flatten(sheet.child("set")):
+            draft.overrides[f"{name}.{path}"] = slot, page.sources
+    for table, registry in (("components", COMPONENTS), ("outcomes", OUTCOMES)):
+        for name, sheet in page.root.children(table):
+            draft.add(_Entry(name, sheet, registry, page))
+    return found
+
+
+def _open_drug(name: str, sheet: Sheet, find: Find) -> tuple[Page, DrugCard] | None:
+    """The drug file that the table `name` under `[drugs]` uses."""
+    sheet.known(("use", "set"), "must be a key of a drug in use")
+    sheet.need("use")
+    use = sheet.text("use")
+    if not use:
+        return None
+    try:
+        page = open_page(find(use))
+    except InputError as error:
+        for fault in error.faults:
+            here = dataclasses.replace(fault, place=sheet.at("use"), file=sheet.findings.file)
+            sheet.findings.faults.append(fault if fault.file else here)
+        return None
+    drug = read_drug(page) if page.valid and page.is_drug else None
+    if drug and drug.name in ("", name):
+        return page, drug
+    if drug:
+        sheet.fault("use", f"must be a file of {name}", f"It is one of {drug.name}.")
+    elif page.valid:
+        sheet.fault("use", "must be the name of a drug file")
+    sheet.findings.faults.extend(page.root.findings.faults)
+    return None
+
+
+def _build(draft: _Draft, entry: _Entry) -> None:
+    """The component or outcome of a table; numbers at fault stand as some number."""
+    structure = read_structure(entry.sheet, entry.registry)
+    if structure is None:
+        draft.whole = False
+        return
+    declared, settings = declarations(structure), settings_of(structure)
+    known = ("structure", "inputs", *declared, *settings)
+    entry.sheet.known(known, f"must be a key of {structure.__name__}")
+    values = {symbol: _read_value(draft, entry, declaration) for symbol, declaration in declared.items()}
+    built = structure(**values, **read_settings(entry.sheet, structure, draft.system))
+    draft.built[entry.owner] = built
+    given = {name: getattr(built, name) for name in settings}
+    draft.parts[entry.owner] = Part(structure.__name__, draft.inputs[entry.owner], given)
+
+
+def _read_value(draft: _Draft, entry: _Entry, declared: Declaration) -> Any:
+    path = f"{entry.owner}.{declared.symbol}"
+    default: tuple[Slot, Mapping[str, Source]] = ((entry.sheet, declared.symbol), entry.page.sources)
+    (sheet, key), sources = draft.overrides.pop(path, default)
+    value = 1.0 if declared.default is None else declared.default
+    if key in sheet.table:
+        substance = draft.substance(entry.owner) or (None if draft.whole else Substance(1.0, 1.0))
+        hint = "" if substance else "Wire the part to one drug, whose molar mass and potency then hold."
+        convert = in_system(declared.dimension, draft.system, substance or Substance())
+        quantity = read_quantity((sheet, key), declared, convert, sources, hint)
+        if quantity is not None:
+            draft.parameters[path] = quantity
+            value = quantity.value_in_system
+    elif declared.default is None:
+        sheet.fault(key, f"must be given ({declared.meaning}, {declared.dimension})")
+    return jnp.asarray(value, float)
+
+
+def _refuse_overrides(draft: _Draft) -> None:
+    """What is set in a drug but is no parameter of it, unless parts are missing that may have it."""
+    if not draft.whole:
+        return
+    paths = [f"{owner}.{symbol}" for owner, part in draft.built.items() for symbol in declarations(part)]
+    for path, ((sheet, key), _) in draft.overrides.items():
+        drug, _, name = path.partition(".")
+        known = [other.partition(".")[2] for other in paths if other.startswith(f"{drug}.")]
+        sheet.findings.add(
+            sheet.at(key), "must be a parameter of the drug", name[:60], did_you_mean(name[:60], known)
+        )
+
+
+def _card(draft: _Draft, page: Page, drug: DrugCard | None, cards: Mapping[str, Card] | None = None) -> Card:
+    """What a file and its drug files say; `cards` are those of the drug files of a disease file."""
+    cards = cards or {}
+    owners = {owner for owner, entry in draft.entries.items() if cards or entry.page is page}
+    names = [drug.name] if drug else list(cards)
+    sources = _join_sources(page, cards)
+    central = f"{names[0]}.central" if len(names) == 1 else None if draft.whole else ""
+    facts = {
+        key: read_facts(page.root, key, draft.outputs(), central, draft.system, page.sources)
+        for key in ("reproduces", "misses")
+    }
+    return Card(
+        name=page.document.name,
+        title=str(page.root.table.get("title", "")),
+        summary=str(page.root.table.get("summary", "")),
+        units=draft.system,
+        sources=sources,
+        drug=drug,
+        parts={owner: part for owner, part in draft.parts.items() if owner in owners},
+        parameters={p: q for p, q in draft.parameters.items() if p.rpartition(".")[0] in owners},
+        covariates=_join_covariates(page, cards),
+        digest=_digest(page, cards),
+        drugs=cards,
+        **facts,
+    )
+
+
+def _join_sources(page: Page, cards: Mapping[str, Card]) -> dict[str, Source]:
+    """The sources of a file and of its drug files; a key means one publication."""
+    found = dict(page.sources)
+    for card in cards.values():
+        for key, source in card.sources.items():
+            if found.setdefault(key, source).citation != source.citation:
+                rule = f"must be cited as in the file of {card.name}, or have another name"
+                page.root.findings.add(f"sources.{key}", rule)
+    return found
+
+
+def _join_covariates(page: Page, cards: Mapping[str, Card]) -> dict[str, Quantity]:
+    """The reference values of a file, else those of its drug files where they agree."""
+    found = dict(page.covariates)
+    for card in cards.values():
+        for name, quantity in card.covariates.items():
+            first = found.setdefault(name, quantity)
+            if name not in page.covariates and first.value_in_system != quantity.value_in_system:
+                page.root.findings.add(
+                    f"covariates.{name}", "must be given, because the drugs state different values"
+                )
+    return found
+
+
+def _digest(page: Page, cards: Mapping[str, Card]) -> str:
+    """SHA-256 of the content of a file and of the drug files it uses; comments and layout do not count."""
+    if page.root.findings.faults:
+        return ""
+    content = {"model": page.document.content, "drugs": {name: card.digest for name, card in cards.items()}}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _wire(draft: _Draft, page: Page, card: Card) -> Model | None:
+    """The model, or None where a part is missing or a wire is at fault."""
+    if not draft.whole:
+        return None
+    built = draft.built.items()
+    try:
+        return wire(
+            {owner: part for owner, part in built if isinstance(part, Component)},
+            draft.inputs,
+            drugs=tuple(draft.drugs.values()),
+            outcomes={owner: part for owner, part in built if isinstance(part, AbstractOutcome)},
+            variability={path: q.iiv for path, q in draft.parameters.items() if q.iiv is not None},
+            units=draft.system,
+            covariates={name: q.value_in_system for name, q in card.covariates.items()},
+            name=card.name,
+            digest=card.digest,
+        )
+    except InputError as error:
+        for fault in error.faults:
+            _relocate(draft, page, fault)
+        return None
+
+
+def _relocate(draft: _Draft, page: Page, fault: Fault) -> None:
+    """A fault of the wiring, told at the place of the part in its file."""
+    owner = max((o for o in draft.entries if f"{fault.place}.".startswith(f"{o}.")), key=len, default="")
+    entry = draft.entries.get(owner)
+    root = entry.page.root if entry else page.root
+    place = f"{entry.sheet.place}{fault.place[len(owner) :]}" if entry else fault.place
+    root.findings.add(place, fault.rule, fault.value, fault.hint)

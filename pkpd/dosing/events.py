@@ -1,0 +1,109 @@
+"""Doses bound to a model: fixed-shape arrays, differentiable in time, amount and duration."""
+
+from collections.abc import Mapping, Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pkpd.parameters import Scalar
+
+Times = Float[Array, " doses"]
+
+
+class Events(eqx.Module):
+    """Doses of a course in the model's units.
+
+    `time`, `amount`, `duration` [doses] are differentiable. `route` names drug and route of each
+    dose, `infused` says which have a duration, `nominal` are the times that lay out a solver's
+    grid (they stay as they are when `time` is traced).
+    """
+
+    time: Times
+    amount: Times
+    duration: Times
+    route: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    infused: tuple[bool, ...] = eqx.field(static=True)
+    nominal: tuple[float, ...] = eqx.field(static=True)
+    end: float = eqx.field(static=True, default=0.0)
+
+    def __len__(self) -> int:
+        return len(self.route)
+
+    def take(self, doses: Sequence[int], times: Sequence[float]) -> "Events":
+        """Some of the doses, at other times."""
+        index = np.array(doses, int)
+        return Events(
+            jnp.asarray(times, float),
+            self.amount[index],
+            self.duration[index],
+            tuple(self.route[i] for i in doses),
+            tuple(self.infused[i] for i in doses),
+            tuple(map(float, times)),
+        )
+
+    def pad(self, size: int) -> "Events":
+        """The same doses and `size - len` doses of nothing at the end, for one shape per bucket."""
+        missing = size - len(self)
+        if missing < 0 or not len(self):
+            raise ValueError(
+                f"Argument `size` must be at least {len(self)} and there must be a dose, but is {size}."
+            )
+        last = jnp.zeros(missing)
+        return Events(
+            jnp.concatenate([self.time, last + self.nominal[-1]]),
+            jnp.concatenate([self.amount, last]),
+            jnp.concatenate([self.duration, last]),
+            self.route + self.route[-1:] * missing,
+            self.infused + (False,) * missing,
+            self.nominal + self.nominal[-1:] * missing,
+            self.end,
+        )
+
+
+class Jumps(eqx.Module):
+    """What the events do to each patient: amounts that enter a state and input rates that change.
+
+    `time`, `amount`, `rate` [jumps, patients]; an infusion is two jumps of the rate.
+    """
+
+    time: Float[Array, "jumps patients"]
+    amount: Float[Array, "jumps patients"]
+    rate: Float[Array, "jumps patients"]
+    state: tuple[str, ...] = eqx.field(static=True)
+    nominal: tuple[float, ...] = eqx.field(static=True)
+
+
+Route = tuple[str, str]
+
+
+def jumps_of(
+    events: Events,
+    entry: Mapping[Route, str],
+    lag: Mapping[Route, Scalar],
+    bioav: Mapping[Route, Scalar],
+    typical_lag: Mapping[Route, float],
+    patients: int,
+) -> Jumps:
+    """Lag delays a dose, bioavailability scales it; an infusion of given duration keeps its duration."""
+    time, amount, rate, state, nominal = [], [], [], [], []
+
+    def add(at: Scalar, jump: Scalar, change: Scalar, route: Route, plan: float) -> None:
+        for values, value in ((time, at), (amount, jump), (rate, change)):
+            values.append(jnp.broadcast_to(value, (patients,)))
+        state.append(entry[route])
+        nominal.append(float(plan))
+
+    for i, route in enumerate(events.route):
+        start, absorbed = events.time[i] + lag[route], events.amount[i] * bioav[route]
+        plan = events.nominal[i] + typical_lag[route]
+        if not events.infused[i]:
+            add(start, absorbed, 0.0, route, plan)
+            continue
+        flow = absorbed / events.duration[i]
+        add(start, 0.0, flow, route, plan)
+        add(start + events.duration[i], 0.0, -flow, route, plan)
+    empty = jnp.zeros((0, patients))
+    stack = [jnp.stack(v) if v else empty for v in (time, amount, rate)]
+    return Jumps(*stack, state=tuple(state), nominal=tuple(nominal))

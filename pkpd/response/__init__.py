@@ -1,0 +1,17 @@
+"""Outcomes of one patient; a name in `__all__` is a `structure` in a model file."""
+
+from pkpd.response.binary import ExposureResponse, PerformanceStatus
+from pkpd.response.outcome import AbstractOutcome, AbstractRecord, AbstractSurvival, Course
+from pkpd.response.survival import WeibullSurvival
+from pkpd.response.visits import WHOResponse
+
+__all__ = [
+    "AbstractOutcome",
+    "AbstractRecord",
+    "AbstractSurvival",
+    "Course",
+    "ExposureResponse",
+    "PerformanceStatus",
+    "WHOResponse",
+    "WeibullSurvival",
+]

@@ -1,0 +1,71 @@
+"""The base of outcomes: what is recorded of a patient who lives long enough."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pkpd.component import Port
+from pkpd.parameters import Scalar
+
+Path = Float[Array, "times patients"]
+
+
+class Course(eqx.Module):
+    """What an outcome sees of the patients: wired outputs along the times since the origin.
+
+    `times` [times], `paths[port]` [times, patients]; `treated` is the time from the origin to the
+    end of dosing.
+    """
+
+    times: Float[Array, " times"]
+    paths: dict[str, Path]
+    treated: Scalar
+
+    def at(self, port: str, time: Scalar) -> Float[Array, " patients"]:
+        """A path at one of the times (linear in between)."""
+        path = self.paths[port]
+        right = jnp.clip(jnp.searchsorted(self.times, time), 1, len(self.times) - 1)
+        left = right - 1
+        weight = jnp.clip((time - self.times[left]) / (self.times[right] - self.times[left]), 0.0, 1.0)
+        return path[left] + (path[right] - path[left]) * weight
+
+    def integral(self, port: str) -> Path:
+        """Cumulative integral of a path (trapezoid on the times)."""
+        path = self.paths[port]
+        steps = jnp.diff(self.times)[:, None] * (path[1:] + path[:-1]) / 2
+        return jnp.concatenate([jnp.zeros_like(path[:1]), jnp.cumsum(steps, 0)])
+
+
+class AbstractOutcome(eqx.Module):
+    """An outcome layer: parameters as fields, inputs wired to outputs of the model."""
+
+    inputs: ClassVar[Mapping[str, Port]] = {}
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Times since the origin at which the inputs must be known exactly."""
+        return ()
+
+
+class AbstractRecord(AbstractOutcome):
+    """An outcome that happens or not, and that needs the patient to be alive when it is recorded."""
+
+    def log_recorded(self, course: Course) -> Float[Array, "recorded patients"]:
+        """Log probability that the outcome is recorded by each of `recorded_at`, given survival."""
+        raise NotImplementedError
+
+    @property
+    def recorded_at(self) -> tuple[float, ...]:
+        """Times since the origin at which the outcome can be recorded, ascending."""
+        raise NotImplementedError
+
+
+class AbstractSurvival(AbstractOutcome):
+    """Survival: states the cumulative hazard, from which everything else follows."""
+
+    def cumulative_hazard(self, course: Course) -> Path:
+        """Cumulative hazard at the course's times."""
+        raise NotImplementedError

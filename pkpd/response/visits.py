@@ -1,0 +1,78 @@
+"""Tumour response assessed at visits."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import log_ndtr, logsumexp
+from jaxtyping import Array, Float
+
+from pkpd.component import Port
+from pkpd.parameters import Scalar, parameter
+from pkpd.response.outcome import AbstractRecord, Course
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+_LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
+
+
+class WHOResponse(AbstractRecord):
+    """Partial or complete response by the WHO rule, confirmed at two consecutive visits.
+
+    A visit counts when the measured size is at or below `shrinkage` of the measured baseline (an
+    area of 50 % is a diameter of 70.7 %); two consecutive ones at least `confirmation` apart are a
+    response, unless the disease progressed before (size at `growth` times its nadir). Sizes are
+    measured with a log-normal error `sigma`; the error of the baseline is shared by all visits and
+    integrated by Gauss-Hermite quadrature, the visits by an exact recursion. Progression compares
+    the latent size with the latent nadir through the same error, so that everything is smooth.
+
+    References: Miller AB, et al. Cancer 1981;47:207-214.
+    """
+
+    sigma: Scalar = parameter("SD of the log of a measured size", "1")
+    shrinkage: Scalar = parameter("relative size that counts as a response", "1", "unit", default=0.7071067811865476)
+    growth: Scalar = parameter("size relative to the nadir that is progression", "1", default=1.118033988749895)
+    visits: tuple[float, ...] = eqx.field(static=True, kw_only=True)
+    confirmation: float = eqx.field(static=True, kw_only=True)
+    inputs: ClassVar = {"log_ratio": Port("1")}
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        return self.visits
+
+    @property
+    def recorded_at(self) -> tuple[float, ...]:
+        return self.visits
+
+    def log_recorded(self, course: Course) -> Float[Array, "recorded patients"]:
+        sizes = jnp.stack([course.at("log_ratio", t) for t in self.visits])
+        return self.log_confirmed(sizes, jnp.log(self.shrinkage))
+
+    def log_confirmed(
+        self, sizes: Float[Array, "visits patients"], threshold: Scalar
+    ) -> Float[Array, "visits patients"]:
+        """Log probability that a size below `threshold` (log ratio) is confirmed by each visit."""
+        baseline = self.sigma * jnp.asarray(_NODES)[:, None]
+        margin = (threshold - sizes[:, None, :] + baseline) / self.sigma
+        below, above = log_ndtr(margin), log_ndtr(-margin)
+        stable = log_ndtr((jnp.log(self.growth) - _above_nadir(sizes)) / (self.sigma * np.sqrt(2.0)))[:, None, :]
+        last_below = jnp.full(below.shape[1:], -jnp.inf)
+        last_above = jnp.zeros(below.shape[1:])
+        confirmed, reached = [], jnp.full(below.shape[1:], -jnp.inf)
+        for k in range(len(self.visits)):
+            far_enough = k > 0 and self.visits[k] - self.visits[k - 1] >= self.confirmation
+            if far_enough:
+                reached = jnp.logaddexp(reached, last_below + below[k])
+            still = last_above if far_enough or k == 0 else jnp.logaddexp(last_above, last_below)
+            free = last_above if k == 0 else jnp.logaddexp(last_above, last_below)
+            last_below, last_above = still + below[k], free + above[k] + stable[k]
+            confirmed.append(reached)
+        return logsumexp(jnp.stack(confirmed) + _LOG_WEIGHTS[:, None], axis=1)
+
+
+def _above_nadir(sizes: Float[Array, "visits patients"]) -> Float[Array, "visits patients"]:
+    nadir, found = jnp.zeros_like(sizes[0]), []
+    for size in sizes:
+        found.append(size - nadir)
+        nadir = jnp.minimum(nadir, size)
+    return jnp.stack(found)

@@ -1,0 +1,8 @@
+"""Solvers; the caller chooses one, and it refuses models to which it does not apply."""
+
+from pkpd.solve.daily import Daily
+from pkpd.solve.fixed_grid import FixedGrid
+from pkpd.solve.ode import ODE
+from pkpd.solve.solver import AbstractSolver
+
+__all__ = ["ODE", "AbstractSolver", "Daily", "FixedGrid"]

@@ -1,0 +1,148 @@
+"""Exact propagation of linear states that depend on nothing but themselves and the doses.
+
+Absorption chains and linear disposition are sums, over the paths that an amount takes through the
+states, of divided differences of `exp(-x t)` at the loss rates along the path. That form is safe
+where rates coincide, in value and in gradient.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from pkpd.model import Model
+from pkpd.solve.structure import Block
+
+State = dict[str, Array]
+
+
+def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
+    """`(-1)^n` times the divided difference of `exp(-x time)` at `n + 1` rates (n at most 2).
+
+    It is the amount in the last of `n + 1` first-order states at `time` after a unit amount
+    entered the first, with all transfer coefficients one.
+    """
+    if len(rates) == 1:
+        return jnp.exp(-rates[0] * time)
+    if len(rates) == 2:
+        low, high = jnp.minimum(*rates), jnp.maximum(*rates)
+        return time * jnp.exp(-low * time) * _mean_decay((high - low) * time)
+    a, b, c = rates
+    low, high = jnp.minimum(jnp.minimum(a, b), c), jnp.maximum(jnp.maximum(a, b), c)
+    middle = a + b + c - low - high
+    spread = (high - low) * time
+    near = spread < 0.02
+    gap = jnp.where(near, 1.0, high - low)
+    far = (divided_difference((low, middle), time) - divided_difference((middle, high), time)) / gap
+    centre = (a + b + c) / 3.0
+    second = ((a - centre) ** 2 + (b - centre) ** 2 + (c - centre) ** 2) * time**2 / 24.0
+    third = -((a - centre) ** 3 + (b - centre) ** 3 + (c - centre) ** 3) * time**3 / 180.0
+    close = time**2 / 2.0 * jnp.exp(-centre * time) * (1.0 + second + third)
+    return jnp.where(near, close, far)
+
+
+def _mean_decay(z: Array) -> Array:
+    """`(1 - exp(-z)) / z` for `z >= 0`."""
+    small = z < 1e-4
+    safe = jnp.where(small, 1.0, z)
+    return jnp.where(small, 1.0 - z / 2.0 + z * z / 6.0, -jnp.expm1(-safe) / safe)
+
+
+class _Mode(NamedTuple):
+    """A decoupled direction: its loss rate, what each earlier mode feeds into it, its left vector."""
+
+    rate: Array
+    feeds: dict[int, Array]
+    left: State
+
+
+class Cascade:
+    """The exact flow of the blocks, for one individualised model."""
+
+    def __init__(self, model: Model, blocks: tuple[Block, ...]):
+        self.blocks = blocks
+        self.names = [s for block in blocks for s in block.states]
+        self._jacobian = _jacobian(model, blocks)
+        self._modes: list[_Mode] = []
+        self._from_modes: dict[str, dict[int, Array]] = {}
+        for block in blocks:
+            self._add(block)
+
+    def _add(self, block: Block) -> None:
+        shares: dict[str, dict[int, Array]] = {s: {} for s in block.states}
+        for rate, left, right in _diagonalise(block, self._jacobian):
+            index = len(self._modes)
+            feeds: dict[int, Array] = {}
+            for target, source in block.inflows:
+                if source not in block.states:
+                    for k, share in self._from_modes[source].items():
+                        feeds[k] = feeds.get(k, 0.0) + left[target] * self._jacobian[target, source] * share
+            self._modes.append(_Mode(rate, feeds, left))
+            for state, weight in right.items():
+                shares[state][index] = weight
+        self._from_modes |= shares
+
+    def flow(self, y: State, time: Array, rate: State) -> State:
+        """States after `time` from `y`, with a constant inflow `rate` into some of them."""
+        start = [sum(w * y[s] for s, w in left.items()) for left in (mode.left for mode in self._modes)]
+        later = [self._mode(i, start, time, rate) for i in range(len(self._modes))]
+        return {s: sum(w * later[i] for i, w in self._from_modes[s].items()) for s in self.names}
+
+    def _mode(self, index: int, start: list, time: Array, rate: State) -> Array:
+        total = jnp.zeros(())
+        zero = jnp.zeros(())
+        for path, weight in self._paths(index):
+            rates = tuple(self._modes[i].rate for i in path)
+            total = total + weight * start[path[0]] * divided_difference(rates, time)
+            inflow = {s: w for s, w in self._modes[path[0]].left.items() if s in rate}
+            if inflow:
+                entering = sum(w * rate[s] for s, w in inflow.items())
+                total = total + weight * entering * divided_difference((zero, *rates), time)
+        return total
+
+    def _paths(self, index: int) -> list[tuple[tuple[int, ...], Array | float]]:
+        found: list[tuple[tuple[int, ...], Array | float]] = [((index,), 1.0)]
+        for source, weight in self._modes[index].feeds.items():
+            found += [((*path, index), factor * weight) for path, factor in self._paths(source)]
+        return found
+
+
+def _jacobian(model: Model, blocks: tuple[Block, ...]) -> dict[tuple[str, str], Array]:
+    names = [s for block in blocks for s in block.states]
+    owners = frozenset().union(*(b.owners for b in blocks))
+    needs = frozenset().union(*(b.needs for b in blocks))
+    zero = {s: jnp.zeros(()) for s in model.states}
+    ticks = {"time": jnp.zeros(())} | {f"{d.name}.since": jnp.zeros(()) for d in model.drugs}
+
+    def rates(values: State) -> State:
+        change = model.derivative(zero | values, ticks, owners, needs)
+        return {s: jnp.asarray(change[s], float) for s in names}
+
+    entries = {}
+    at = {s: jnp.zeros(()) for s in names}
+    for source in names:
+        tangent = {s: jnp.ones(()) if s == source else jnp.zeros(()) for s in names}
+        _, column = jax.jvp(rates, (at,), (tangent,))
+        coupled = {pair for block in blocks for pair in block.inflows | block.coupled}
+        entries |= {(t, source): column[t] for t in names if (t, source) in coupled or t == source}
+    return entries
+
+
+def _diagonalise(
+    block: Block, jacobian: dict[tuple[str, str], Array]
+) -> list[tuple[Array, dict[str, Array], dict[str, Array]]]:
+    """Modes of a block: loss rate, left vector (states to mode) and right vector (mode to states)."""
+    one = jnp.ones(())
+    if len(block.states) == 1:
+        (s,) = block.states
+        return [(-jacobian[s, s], {s: one}, {s: one})]
+    p, q = block.states
+    a, d, b, c = jacobian[p, p], jacobian[q, q], jacobian[p, q], jacobian[q, p]
+    half, mean = (a - d) / 2.0, (a + d) / 2.0
+    root = jnp.where(half < 0.0, -1.0, 1.0) * jnp.sqrt(half**2 + b * c)
+    pivot = half + root
+    share = pivot / (2.0 * root)
+    first = (-(mean + root), {p: one, q: b / pivot}, {p: share, q: c / (2.0 * root)})
+    second = (root - mean, {p: -c / pivot, q: one}, {p: -b / (2.0 * root), q: share})
+    return [first, second]

@@ -1,0 +1,97 @@
+"""A model split into a fast and a slow half, and what passes between them."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array
+
+from pkpd.checks import fail
+from pkpd.model import Model
+from pkpd.parameters import Scalar
+from pkpd.pd import Turnover
+from pkpd.solve.structure import structure
+
+
+@dataclass(frozen=True)
+class Halves:
+    """`fast` and `slow` components, their states, and the `boundary` signals from fast to slow.
+
+    `coupled` is the slow state that acts on the fast half, if any; it belongs to the turnover pool
+    `pool`, whose stimulus is the sum of `pool_drive`.
+    """
+
+    fast: frozenset[str]
+    slow: frozenset[str]
+    fast_states: tuple[str, ...]
+    slow_states: tuple[str, ...]
+    boundary: tuple[str, ...]
+    coupled: str | None
+    pool: str | None
+    pool_drive: tuple[str, ...]
+
+    def level(self, model: Model, log_level: Array) -> dict[str, Array]:
+        """The coupled state at log multiples [levels, patients] of its base, and zeros for the rest."""
+        others = {s: jnp.zeros(()) for s in self.slow_states}
+        if self.coupled is None:
+            return others
+        base = jnp.asarray(model.get(f"{self.pool}.base"))
+        return others | {self.coupled: (base * jnp.exp(log_level))[None]}
+
+    def log_level(self, model: Model, y: dict[str, Array]) -> Scalar:
+        """The log of the coupled state over its base."""
+        assert self.coupled is not None
+        return jnp.log(y[self.coupled] / model.get(f"{self.pool}.base"))
+
+
+def halves(model: Model) -> Halves:
+    """Splits a model; raises `InputError` naming the capability that is missing."""
+    parts = structure(model)
+    fast_states = tuple(s for b in (*parts.cascade, *parts.fast) for s in b.states)
+    slow_states = tuple(s for b in parts.slow for s in b.states)
+    fast = _reached(model, {s.rpartition(".")[0] for s in fast_states})
+    slow = frozenset(model.components) - fast
+    boundary = _boundary(model, fast)
+    coupled = _coupled(model, fast, slow)
+    pool = coupled.rpartition(".")[0] if coupled else None
+    drive: tuple[str, ...] = ()
+    if pool is not None:
+        drive = next((srcs for owner, port, srcs in model.wires if (owner, port) == (pool, "stimulus")), ())
+    return Halves(fast, slow, fast_states, slow_states, boundary, coupled, pool, drive)
+
+
+def _reached(model: Model, start: set[str]) -> frozenset[str]:
+    """Components with fast states and all that follow them at once."""
+    found = set(start)
+    for name in model.order:
+        ports = model.components[name].direct
+        sources = [s for owner, port, srcs in model.wires if owner == name and port in ports for s in srcs]
+        if any(s.rpartition(".")[0] in found for s in sources):
+            found.add(name)
+    return frozenset(found)
+
+
+def _boundary(model: Model, fast: frozenset[str]) -> tuple[str, ...]:
+    found = []
+    for owner, port, sources in model.wires:
+        part = model.components.get(owner)
+        if part is None or owner in fast:
+            continue
+        signals = [s for s in sources if s in model.outputs and s.rpartition(".")[0] in fast]
+        if signals and port not in part.linear:
+            rule = f"must not be Daily: the input `{port}` of `{owner}` is not affine, so it cannot be averaged"
+            raise fail("solver", rule, hint="Use FixedGrid or ODE.")
+        found += signals
+    return tuple(sorted(set(found)))
+
+
+def _coupled(model: Model, fast: frozenset[str], slow: frozenset[str]) -> str | None:
+    sources = {
+        s.rpartition(".")[0] for owner, _, srcs in model.wires if owner in fast for s in srcs
+    } & slow
+    if not sources:
+        return None
+    pool = next(iter(sources))
+    if len(sources) > 1 or not isinstance(model.components[pool], Turnover):
+        rule = f"must not be Daily: it needs one turnover pool at most that acts on the kinetics, not {sorted(sources)}"
+        raise fail("solver", rule, hint="Use FixedGrid or ODE.")
+    return f"{pool}.level"

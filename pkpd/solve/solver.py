@@ -1,0 +1,64 @@
+"""What a solver is: an object that the caller chooses."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pkpd.dosing import events as dosing
+from pkpd.dosing.events import Events, Jumps
+from pkpd.model import Model
+
+
+class AbstractSolver(eqx.Module):
+    """Turns doses into states at wanted times."""
+
+    def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> dict[str, Array]:
+        """State paths -> [times, patients], for an individualised model.
+
+        `times` are concrete, in the model's unit, in any order and not before 0. A state that
+        jumps at a wanted time has the value before the jump. Raises `InputError` where the
+        solver does not apply to the model, naming what is missing.
+        """
+        raise NotImplementedError
+
+
+def jumps_of(model: Model, events: Events, patients: int) -> Jumps:
+    """What the events do to each patient of an individualised model."""
+    routes = sorted(set(events.route))
+    found = {route: model.route(*route) for route in routes}
+    return dosing.jumps_of(
+        events,
+        entry={r: state for r, (_, state) in found.items()},
+        lag={r: absorption.tlag for r, (absorption, _) in found.items()},
+        bioav={r: absorption.bioav for r, (absorption, _) in found.items()},
+        typical_lag=dict(model.typical_lags),
+        patients=patients,
+    )
+
+
+def start_states(model: Model, patients: int) -> dict[str, Array]:
+    """States before any dose [patients]."""
+    return {s: jnp.broadcast_to(jnp.asarray(v, float), (patients,)) for s, v in model.initial().items()}
+
+
+def start_times(times: Sequence[float]) -> tuple[list[float], np.ndarray]:
+    """Unique ascending times with the start in front, and where each wanted time stands in them."""
+    unique, back = np.unique(np.concatenate([[0.0], np.asarray(times, float)]), return_inverse=True)
+    return unique.tolist(), back[1:]
+
+
+def first_dose(model: Model, jumps: Jumps) -> dict[str, Array]:
+    """Time of each drug's first dose [patients]; infinite where there is none."""
+    found = {}
+    for drug in model.drugs:
+        times = [jumps.time[i] for i, s in enumerate(jumps.state) if s.startswith(f"{drug.name}.")]
+        found[drug.name] = jnp.min(jnp.stack(times), axis=0) if times else jnp.full(jumps.time.shape[1:], jnp.inf)
+    return found
+
+
+def clock(time: Array, first: dict[str, Array]) -> dict[str, Array]:
+    """The signals that every model has: the time, and the time since each drug's first dose."""
+    return {"time": time} | {f"{drug}.since": jnp.maximum(time - t, 0.0) for drug, t in first.items()}

@@ -1,0 +1,139 @@
+"""`pkpd.configure` sets once, early and visibly."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from pkpd import devices
+from pkpd.checks import InputError
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(code: str, *arguments: object) -> str:
+    """What a fresh interpreter prints."""
+    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+    fresh = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert fresh.returncode == 0, fresh.stderr
+    return fresh.stdout
+
+
+def test_settings_take_effect_and_may_be_asked_for_again(tmp_path: Path) -> None:
+    code = """
+import sys
+import jax, jax.numpy as jnp
+from pkpd.devices import configure
+
+for _ in range(2):
+    configure("float64", cores=2, cache=sys.argv[1])
+gradient = jax.jit(jax.grad(lambda x: jnp.sum(jnp.linalg.inv(x) @ jnp.exp(x))))
+jax.block_until_ready(gradient(jnp.eye(9)))
+configure("float64", cores=2, cache=sys.argv[1])
+print(jnp.ones(1).dtype, jax.device_count("cpu"))
+try:
+    configure("float64", cores=3)
+except RuntimeError as error:
+    print(error)
+"""
+    first, second = run(code, tmp_path / "kept").splitlines()
+    assert first == "float64 2"
+    assert "pkpd.configure must be called before JAX computes" in second
+    assert "too late to change cores." in second
+    assert any((tmp_path / "kept").iterdir())
+
+
+def test_doors_compute_in_float64_whatever_the_precision_outside() -> None:
+    code = """
+import jax.numpy as jnp
+from pkpd.devices import configure, float64
+
+configure("float32")
+with float64():
+    inside = jnp.ones(1).dtype
+print(inside, jnp.ones(1).dtype)
+"""
+    assert run(code).split() == ["float64", "float32"]
+
+
+def test_a_setting_that_comes_too_late_is_an_error() -> None:
+    code = """
+import jax.numpy as jnp
+from pkpd.devices import configure
+
+jnp.ones(1)
+configure("float32")
+try:
+    configure("float64", cache=False)
+except RuntimeError as error:
+    print(error)
+"""
+    assert "too late to change precision." in run(code)
+
+
+def test_no_import_starts_jax() -> None:
+    code = """
+import importlib, pathlib, jax
+from pkpd.devices import configure
+
+for path in pathlib.Path("pkpd").rglob("*.py"):
+    importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+configure(cores=2)
+print(jax.device_count("cpu"))
+"""
+    assert run(code) == "2\n"
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        devices.configure("double", cores=0)
+    assert [fault.place for fault in caught.value.faults] == ["precision", "cores"]
+
+
+def test_cache_folder_follows_the_users_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert devices.cache_folder().parent == tmp_path / "pkpd" / "jax"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert devices.cache_folder().is_relative_to(Path.home())
+
+
+def test_description_is_plain_json_and_true() -> None:
+    told = json.loads(json.dumps(devices.describe()))
+    assert told["versions"]["jaxlib"] == metadata.version("jaxlib")
+    assert told["precision"] == str(jnp.ones(1).dtype)
+    assert len(told["devices"]) == jax.device_count()
+    assert 1 <= told["cores"] <= (os.cpu_count() or 1)
+
+
+def test_extras_count_only_when_all_they_need_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _pretend(
+        tmp_path,
+        "pkpd",
+        'numpy; extra == "here"',
+        'numpy; extra == "half"',
+        'no-such-package>=1; extra == "half"',
+        'nested[deep]>=2; extra == "nested"',
+        'nested; extra == "shallow"',
+        "scipy>=1",
+    )
+    _pretend(tmp_path, "nested", "no-such-package; sys_platform != 'none' and extra == 'deep'")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert devices.extras() == {"half": False, "here": True, "nested": False, "shallow": True}
+    assert {"pkpd", "scipy"} <= devices.versions().keys()
+    assert "numpy" not in devices.versions()
+
+
+def _pretend(folder: Path, name: str, *requirements: str) -> None:
+    """Metadata of an installed package."""
+    info = folder / f"{name}-1.dist-info"
+    info.mkdir()
+    lines = [f"Name: {name}", "Version: 1", *(f"Requires-Dist: {need}" for need in requirements)]
+    (info / "METADATA").write_text("\n".join(lines) + "\n")
