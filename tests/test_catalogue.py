@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pkpd.card import Document, Quantity, citations
@@ -82,12 +82,8 @@ def test_a_substance_converts_units_of_activity() -> None:
 
 def test_wires_states_and_routes() -> None:
     model = load_model(DATA / "drugx.toml")
-    assert set(model.states) == {
-        "drugx.central_amount",
-        "drugx.peripheral1_amount",
-        "drugx.sc.depot",
-        "drugx.pool.level",
-    }
+    amounts = {"drugx.central_amount", "drugx.peripheral1_amount", "drugx.sc.depot"}
+    assert set(model.states) == {*amounts, "drugx.pool.level"}
     assert model.drugs[0].routes == ("sc", "iv")
     assert ("drugx", "clearance", ("drugx.receptor.clearance",)) in model.wires
     assert ("drugx", "rate", ("drugx.sc.rate",)) in model.wires
@@ -96,13 +92,8 @@ def test_wires_states_and_routes() -> None:
 def test_the_card_says_what_the_file_says() -> None:
     card = load_card(DATA / "drugx.toml")
     cl = card.parameters["drugx.cl"]
-    assert (cl.value, cl.unit, cl.dimension, cl.source, cl.at) == (
-        15.3,
-        "L/h",
-        "volume/time",
-        "smith2019",
-        "Table 3",
-    )
+    assert (cl.value, cl.unit, cl.dimension) == (15.3, "L/h", "volume/time")
+    assert (cl.source, cl.at) == ("smith2019", "Table 3")
     assert cl.value_in_system == pytest.approx(367.2)
     assert cl.ci95 == (9.3, 25.2)
     assert card.parameters["drugx.pool.base"].dimension == "amount"
@@ -132,19 +123,15 @@ def test_uncertainty_of_the_typical_value_is_on_the_log_scale() -> None:
     assert math.exp(2 * 1.96 * log_sd) == pytest.approx(25.2 / 9.3, rel=1e-4)
     assert parameters["drugx.vc"].log_sd == pytest.approx(0.09975, abs=1e-5)  # a CV of 10 %
     assert parameters["drugx.q"].log_sd is None
+    assert Quantity(3.0, "1", "1", 1.0, "x", ci95=(3.0, 3.0)).log_sd == 0.0
     assert Quantity(0.0, "1", "1", 1.0, "x", ci95=(-1.0, 1.0)).log_sd is None
 
 
 def test_facts_are_in_the_units_of_the_model() -> None:
     card = load_card(DATA / "drugx.toml")
     peak, area = card.reproduces
-    assert (peak.output, peak.start, peak.until, peak.low, peak.high) == (
-        "drugx.central",
-        0.0,
-        1.0,
-        20.0,
-        110.0,
-    )
+    assert (peak.output, peak.start, peak.until) == ("drugx.central", 0.0, 1.0)
+    assert (peak.low, peak.high) == (20.0, 110.0)
     assert peak.factor == pytest.approx(1e3 / (18e6 / 1.1) * 1e-3 / 15300 * 1e12)  # IU/mL -> pmol/L
     assert (area.start, area.until, area.low, area.high) == (2.0, 3.0, 8.0, 12.0)
     assert area.factor == pytest.approx(1e-6 / 15300 * 1e12 / 24)  # ng h/mL -> pmol day/L
@@ -379,19 +366,12 @@ def test_all_faults_are_told_at_once(folder: Path) -> None:
     assert len(error.value.faults) == 5
 
 
-JUNK = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=5),
-    st.lists(st.integers(), max_size=3),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+JUNK = SCALAR | st.lists(SCALAR, max_size=3) | st.dictionaries(st.text(max_size=3), SCALAR, max_size=2)
 
 
 @given(st.data())
-@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 def test_whatever_stands_in_a_file_a_fault_is_told_in_words(data: st.DataObject) -> None:
     """One value of a good file is dropped or replaced by anything."""
 

@@ -123,12 +123,13 @@ def _add_drug(draft: _Draft, page: Page, drug: DrugCard) -> None:
     """The parts of a drug file."""
     root = page.root
     root.need("pk", "routes")
+    routes = dict(root.children("routes"))
     name = drug.name or page.document.name
     draft.whole &= bool(drug.name) and "pk" in root.table
-    draft.drugs[name] = Drug(name, tuple(route for route, _ in root.children("routes")), drug.substance)
+    draft.drugs[name] = Drug(name, tuple(routes), drug.substance)
     if "pk" in root.table:
         draft.add(_Entry(name, root.child("pk"), DISPOSITIONS, page, name))
-    for route, sheet in root.children("routes"):
+    for route, sheet in routes.items():
         if not is_name(route):
             sheet.findings.add(sheet.place, ONE_WORD)
         draft.add(_Entry(f"{name}.{route}", sheet, ABSORPTIONS, page, name))

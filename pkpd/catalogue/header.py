@@ -71,7 +71,7 @@ def open_page(document: Document) -> Page:
 
 
 def read_drug(page: Page) -> DrugCard:
-    """The drug of a file and how its amounts convert; a number at fault stands as some number, a name as none."""
+    """The drug of a file; a number at fault stands as some number, a name as none."""
     page.root.need("drug")
     sheet = page.root.child("drug")
     sheet.known(("name", *_AMOUNTS), "must be a key of a drug")

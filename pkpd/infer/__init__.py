@@ -1,0 +1,1 @@
+"""Estimators over one kind of problem."""

@@ -1,0 +1,97 @@
+"""Whether a sample can be trusted, and what the data say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+
+from pkpd.infer.mode import Mode
+from pkpd.infer.nuts import Draws
+
+
+def summary(draws: Draws, names: Sequence[str]) -> dict[str, object]:
+    """R-hat and effective sample sizes (bulk on ranks, tail on the 5 and 95 % indicators) by parameter."""
+    ranked = np.stack([_normal_ranks(draws.points[..., i]) for i in range(len(names))], axis=-1)
+    folded = np.abs(draws.points - np.median(draws.points, axis=(0, 1)))
+    folded = np.stack([_normal_ranks(folded[..., i]) for i in range(len(names))], axis=-1)
+    rhat = np.maximum(split_gelman_rubin(ranked), split_gelman_rubin(folded))
+    bulk = effective_sample_size(ranked)
+    low, high = np.quantile(draws.points, [0.05, 0.95], axis=(0, 1))
+    tail = np.minimum(
+        effective_sample_size((draws.points <= low).astype(float)),
+        effective_sample_size((draws.points <= high).astype(float)),
+    )
+    energy = draws.energy
+    return {
+        "rhat": dict(zip(names, map(float, rhat), strict=True)),
+        "ess_bulk": dict(zip(names, map(float, bulk), strict=True)),
+        "ess_tail": dict(zip(names, map(float, tail), strict=True)),
+        "rhat_max": float(rhat.max()),
+        "ess_bulk_min": float(bulk.min()),
+        "ess_tail_min": float(tail.min()),
+        "divergent": float(draws.diverging.mean()),
+        "steps_mean": float(draws.steps.mean()),
+        "ebfmi_min": float(np.min(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.var(energy, axis=1))),
+    }
+
+
+def _normal_ranks(values: np.ndarray) -> np.ndarray:
+    """Rank-normalised values, as in Vehtari et al. 2021, doi 10.1214/20-BA1221."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values, axis=None).reshape(values.shape)
+    return ndtri((ranks - 0.375) / (values.size + 0.25))
+
+
+def pareto_k(log_weights: np.ndarray) -> float:
+    """Shape of the generalised Pareto tail of importance weights; above 0.7 they cannot be trusted.
+
+    References: Vehtari A, et al. J Mach Learn Res 2024;25(72):1-58; Zhang J, Stephens MA.
+    Technometrics 2009;51:316-325, doi 10.1198/tech.2009.08017.
+    """
+    weights = np.exp(log_weights - log_weights.max())
+    count = int(min(np.ceil(weights.size / 5), np.ceil(3 * np.sqrt(weights.size))))
+    ordered = np.sort(weights)
+    excess = ordered[-count:] - ordered[-count - 1]
+    excess = excess[excess > 0]
+    n = len(excess)
+    if n < 5:
+        return float("inf")
+    grid = 30 + int(np.sqrt(n))
+    quartile = excess[int(n / 4 + 0.5) - 1]
+    b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile) + 1 / excess[-1]
+    k = np.mean(np.log1p(-b[:, None] * excess), axis=1)
+    profile = n * (np.log(-b / k) - k - 1)
+    share = 1 / np.sum(np.exp(profile - profile[:, None]), axis=1)
+    best = np.sum(b * share) / np.sum(share)
+    shape = np.mean(np.log1p(-best * excess))
+    return float((n * shape + 10 * 0.5) / (n + 10))
+
+
+def directions(mode: Mode, names: Sequence[str]) -> list[str]:
+    """Directions in which the likelihood is sharper than the prior, in words.
+
+    Eigenvectors of minus the Hessian of the log likelihood on the prior's standard normal scale; an
+    eigenvalue above 1 means that the data say more than the prior.
+    """
+    values, vectors = np.linalg.eigh(mode.hessian - np.eye(len(names)))
+    found = []
+    for i in np.argsort(values)[::-1]:
+        if values[i] <= 1.0:
+            break
+        vector = vectors[:, i]
+        heavy = [j for j in np.argsort(-np.abs(vector)) if abs(vector[j]) > 0.25][:5]
+        sign = np.sign(vector[heavy[0]])
+        words = " ".join(f"{'+' if sign * vector[j] > 0 else '-'} {abs(vector[j]):.2f} {names[j]}" for j in heavy)
+        found.append(f"{words.removeprefix('+ ')} (the data say {values[i]:.1f} times what the prior says)")
+    return found
+
+
+def in_words(contraction: dict[str, float], informed: float = 0.5, partly: float = 0.2) -> list[str]:
+    """Which parameters the data inform, partly inform, and leave to the prior."""
+    groups: dict[str, list[str]] = {"the data inform": [], "the data partly inform": [], "the prior decides": []}
+    for name, c in sorted(contraction.items(), key=lambda item: -item[1]):
+        key = "the data inform" if c >= informed else "the data partly inform" if c >= partly else "the prior decides"
+        groups[key].append(f"{name} ({c:.2f})")
+    return [f"{key}: {', '.join(names)}" for key, names in groups.items() if names]

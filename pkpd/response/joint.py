@@ -1,0 +1,65 @@
+"""Outcomes of one patient together: they share the lifetime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Float
+
+LogByLife = Float[Array, "lives patients"]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What is counted in an arm: an outcome of the model that is recorded, or `alive` at `time`."""
+
+    outcome: str
+    time: float | None = None
+
+
+def cuts_of(times: Sequence[float]) -> tuple[float, ...]:
+    """The start and the distinct later times; a lifetime ends between two of them or after the last."""
+    return (0.0, *sorted({t for t in times if t > 0.0}))
+
+
+def log_lives(hazard: Float[Array, "cuts patients"]) -> LogByLife:
+    """Log probability to die between successive cuts, and after the last; cumulative hazard at the cuts."""
+    step = jnp.diff(hazard, axis=0)
+    return jnp.concatenate([-hazard[:-1] + log1m_exp(-step), -hazard[-1:]])
+
+
+def log1m_exp(x: Array) -> Array:
+    """`log(1 - exp(x))` for `x <= 0`, with a finite gradient at both ends."""
+    tiny = x > -1e-300
+    near = jnp.where(tiny, -1.0, jnp.maximum(x, -0.6931471805599453))
+    far = jnp.minimum(x, -0.6931471805599453)
+    value = jnp.where(x > -0.6931471805599453, jnp.log(-jnp.expm1(near)), jnp.log1p(-jnp.exp(far)))
+    return jnp.where(tiny, -jnp.inf, value)
+
+
+def by_life(
+    cuts: Sequence[float], recorded_at: Sequence[float], log_recorded: Float[Array, "recorded patients"]
+) -> LogByLife:
+    """Log probability that an outcome was recorded, given a life that ends after each cut."""
+    never = jnp.full_like(log_recorded[:1], -jnp.inf)
+    reached = [sum(t <= cut for t in recorded_at) for cut in cuts]
+    return jnp.concatenate([never, log_recorded])[jnp.asarray(reached)]
+
+
+def alive_by_life(cuts: Sequence[float], time: float, patients: int) -> LogByLife:
+    """0 for lives that end after `time`, -inf for the others."""
+    lives = jnp.where(jnp.asarray(cuts) >= time, 0.0, -jnp.inf)
+    return jnp.broadcast_to(lives[:, None], (len(cuts), patients))
+
+
+def log_table(lives: LogByLife, endpoints: Sequence[LogByLife]) -> Float[Array, "*outcomes"]:
+    """Log probabilities of all combinations of endpoints, averaged over patients, shape (2,) * K.
+
+    Given the lifetime a patient's endpoints are independent; over lifetimes and patients they are not.
+    """
+    cells = lives - jnp.log(lives.shape[1])
+    for event in endpoints:
+        both = jnp.stack([log1m_exp(event), event])
+        cells = cells[..., None, :, :] + both
+    return logsumexp(cells, axis=(-2, -1), where=jnp.isfinite(cells))

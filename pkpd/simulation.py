@@ -1,0 +1,314 @@
+"""From a schedule to exposures, cells, tumour and outcomes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pkpd.checks import Findings, did_you_mean
+from pkpd.dosing import Administration, Regimen
+from pkpd.dosing.events import Events
+from pkpd.labels import dataset
+from pkpd.model import Drug, Model
+from pkpd.population import Patients, draw_patients, typical_patient
+from pkpd.response import AbstractRecord, AbstractSurvival, Course
+from pkpd.response.joint import Endpoint, LogByLife, alive_by_life, by_life, cuts_of, log_lives
+from pkpd.response.joint import log_table as joint_table
+from pkpd.solve import AbstractSolver, FixedGrid
+from pkpd.solve.solver import clock, first_dose, jumps_of
+from pkpd.units import UnitError, factor, to_system
+
+_PER = {"kg": "wt", "m2": "bsa"}
+
+
+def bind(model: Model, regimen: Regimen | str, covariates: Mapping[str, float] | None = None) -> Events:
+    """The doses of a regimen in the model's units.
+
+    Drug, route and unit are resolved here; every dose that does not fit is named with its place in
+    the text, in one `InputError`. Doses per kg or m² need the covariate `wt` or `bsa` (default: the
+    model's reference values).
+    """
+    if isinstance(regimen, str):
+        regimen = Regimen.parse(regimen)
+    known = dict(model.covariates) | dict(covariates or {})
+    findings = Findings()
+    doses = regimen.administrations()
+    amounts: dict[int, float] = {}
+    for dose in doses:
+        if dose.part not in amounts:
+            amounts[dose.part] = _amount(model, regimen, dose, known, findings)
+    findings.raise_if_any()
+    hour = model.units.day / 24.0
+    times = [dose.time * hour for dose in doses]
+    return Events(
+        time=jnp.asarray(times, float),
+        amount=jnp.asarray([amounts[dose.part] for dose in doses], float),
+        duration=jnp.asarray([dose.duration * hour for dose in doses], float),
+        route=tuple((dose.drug, dose.route) for dose in doses),
+        infused=tuple(dose.duration > 0.0 for dose in doses),
+        nominal=tuple(times),
+        end=regimen.length * hour,
+    )
+
+
+def _amount(
+    model: Model, regimen: Regimen, dose: Administration, covariates: Mapping[str, float], findings: Findings
+) -> float:
+    def fault(field: str, rule: str, value: object, hint: str) -> float:
+        findings.add("regimen", rule, value, f"{hint}\n{regimen.point(dose.part, field)}")
+        return 0.0
+
+    drugs = {drug.name: drug for drug in model.drugs}
+    drug: Drug | None = drugs.get(dose.drug)
+    if drug is None:
+        return fault(
+            "drug",
+            f"must name a drug of {model.name or 'the model'}",
+            dose.drug,
+            did_you_mean(dose.drug, drugs),
+        )
+    if dose.route not in drug.routes:
+        return fault(
+            "route", f"must be a route of {drug.name}", dose.route, did_you_mean(dose.route, drug.routes)
+        )
+    share = 1.0
+    if dose.per is not None:
+        if _PER[dose.per] not in covariates:
+            return fault(
+                "unit", f"must not be per {dose.per}: the model has no {_PER[dose.per]}", dose.unit, ""
+            )
+        share = covariates[_PER[dose.per]]
+    try:
+        return share * to_system(dose.amount, dose.unit, "amount", model.units, drug.substance)
+    except UnitError as error:
+        return fault("unit", str(error), dose.unit, "")
+
+
+def sample_patients(model: Model, count: int, seed: int = 0) -> Patients:
+    """`count` patients of a model on scrambled Sobol points; the same seed gives the same patients."""
+    return draw_patients(model.variability, count, seed)
+
+
+def individualise(model: Model, patients: Patients) -> Model:
+    """Each patient's own parameters: typical value times `exp(iiv eta)`, as the last axis."""
+    own = {
+        path: model.get(path) * jnp.exp(model.variability[path] * eta) for path, eta in patients.eta.items()
+    }
+    return model.replace(own)
+
+
+class Simulation(eqx.Module):
+    """Outputs along `times` [times, patients] and outcome probabilities [patients], in model units."""
+
+    times: Float[Array, " times"]
+    outputs: dict[str, Float[Array, "times patients"]]
+    outcomes: dict[str, Float[Array, " patients"]]
+    units: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    time_unit: str = eqx.field(static=True)
+
+    def to_xarray(self) -> Any:
+        """A labelled xarray Dataset with units."""
+        return dataset(self.times, self.outputs, self.outcomes, dict(self.units), self.time_unit)
+
+
+def simulate(
+    model: Model,
+    regimen: Regimen | Events | str,
+    times: Sequence[float] | None = None,
+    patients: Patients | None = None,
+    *,
+    outputs: Sequence[str] | None = None,
+    alive: Sequence[float] = (),
+    origin: float = 0.0,
+    solver: AbstractSolver | None = None,
+) -> Simulation:
+    """Simulates patients (default: the typical one) under a regimen.
+
+    `times` (default: four a day over the regimen and a week) and `origin`, from which outcomes are
+    timed, are in the model's unit of time; `alive` adds survival at these times since the origin.
+    Pure JAX in the model's parameters and, with `Events` in place of the text, in the schedule.
+    """
+    events = regimen if isinstance(regimen, Events) else bind(model, regimen)
+    patients = patients or typical_patient()
+    solver = solver or FixedGrid()
+    own = individualise(model, patients)
+    wanted = default_times(model, events) if times is None else np.asarray(times, float)
+    chosen = list(model.outputs if outputs is None else outputs)
+    grid = course_grid(model, events, origin, alive) if model.outcomes else np.zeros(0)
+    both = np.unique(np.concatenate([wanted, grid]))
+    states = solver.states(own, events, both.tolist(), patients.count)
+    signals = _signals(own, events, both, states, patients.count)
+    rows = np.searchsorted(both, wanted)
+    shape = (len(both), patients.count)
+    found = {name: jnp.broadcast_to(signals[name], shape)[rows] for name in chosen}
+    outcomes = {}
+    if model.outcomes:
+        course = _course(own, events, signals, both, grid, origin, patients.count)
+        outcomes = probabilities(
+            own, course, [*model_endpoints(model), *(Endpoint("alive", t) for t in alive)]
+        )
+    return Simulation(jnp.asarray(wanted), found, outcomes, _units(model), model.units.time)
+
+
+def default_times(model: Model, events: Events) -> np.ndarray:
+    """Four times a day over the regimen and a week after it."""
+    day = model.units.day
+    return np.arange(0.0, events.end + 7 * day, day / 4)
+
+
+def course_grid(model: Model, events: Events, origin: float, alive: Sequence[float]) -> np.ndarray:
+    """Times at which the outcomes look at the patients: daily around dosing, then twice a week."""
+    day = model.units.day
+    needed = [origin + t for part in model.outcomes.values() for t in part.times]
+    needed += [origin + t for t in alive]
+    horizon = max([*needed, origin])
+    dense = min(max(events.end, origin) + 14 * day, horizon)
+    grid = np.concatenate(
+        [np.arange(origin, dense, day), np.arange(dense, horizon, 3.5 * day), needed, [origin]]
+    )
+    grid = np.unique(np.round(grid, 9))
+    return grid[(grid >= origin - 1e-12) & (grid <= horizon + 1e-9)]
+
+
+def courses(
+    model: Model, events: Events, patients: int, origin: float, alive: Sequence[float], solver: AbstractSolver
+) -> Course:
+    """What the outcomes see of individualised patients."""
+    grid = course_grid(model, events, origin, alive)
+    states = solver.states(model, events, grid.tolist(), patients)
+    needs = _needed(model)
+    signals = _signals(model, events, grid, states, patients, needs)
+    return _course(model, events, signals, grid, grid, origin, patients)
+
+
+def _needed(model: Model) -> frozenset[str]:
+    """Components whose outputs the outcomes need, directly or through others."""
+    wires = {(owner, port): sources for owner, port, sources in model.wires}
+    todo = [
+        s.rpartition(".")[0] for (owner, _), srcs in wires.items() if owner in model.outcomes for s in srcs
+    ]
+    found: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in model.components and name not in found:
+            found.add(name)
+            ports = model.components[name].direct
+            todo += [s.rpartition(".")[0] for port in ports for s in wires.get((name, port), ())]
+    return frozenset(found)
+
+
+def _signals(
+    model: Model,
+    events: Events,
+    times: np.ndarray,
+    states: Mapping[str, Array],
+    patients: int,
+    only: frozenset[str] | None = None,
+) -> dict[str, Any]:
+    since = first_dose(model, jumps_of(model, events, patients))
+    return model.signals(states, clock(jnp.asarray(times)[:, None], since), only)
+
+
+def _course(
+    model: Model,
+    events: Events,
+    signals: Mapping[str, Any],
+    times: np.ndarray,
+    grid: np.ndarray,
+    origin: float,
+    patients: int,
+) -> Course:
+    rows = np.searchsorted(times, grid)
+    paths: dict[str, Array] = {}
+    for owner, port, sources in model.wires:
+        if owner in model.outcomes:
+            total = sum(jnp.broadcast_to(signals[s], (len(times), patients)) for s in sources)
+            paths[f"{owner}.{port}"] = total[rows]
+    for name, part in model.outcomes.items():
+        for port, spec in part.inputs.items():
+            paths.setdefault(f"{name}.{port}", jnp.full((len(grid), patients), spec.default or 0.0))
+    return Course(jnp.asarray(grid - origin), paths, jnp.asarray(events.end - origin, float))
+
+
+def _own_course(course: Course, name: str) -> Course:
+    prefix = f"{name}."
+    own = {key.removeprefix(prefix): path for key, path in course.paths.items() if key.startswith(prefix)}
+    return Course(course.times, own, course.treated)
+
+
+def model_endpoints(model: Model) -> list[Endpoint]:
+    """An endpoint for each outcome that is recorded."""
+    return [Endpoint(name) for name, part in model.outcomes.items() if isinstance(part, AbstractRecord)]
+
+
+def lives_and_events(
+    model: Model, course: Course, endpoints: Sequence[Endpoint]
+) -> tuple[LogByLife, list[LogByLife]]:
+    """Lifetimes and each endpoint given the lifetime, in log probability, for individualised patients."""
+    records = {e.outcome: model.outcomes[e.outcome] for e in endpoints if e.outcome != "alive"}
+    times = [e.time for e in endpoints if e.time is not None]
+    times += [t for part in records.values() if isinstance(part, AbstractRecord) for t in part.recorded_at]
+    cuts = cuts_of(times)
+    patients = next(iter(course.paths.values())).shape[1]
+    lives = log_lives(_hazard(model, course, cuts, patients))
+    found = []
+    for endpoint in endpoints:
+        if endpoint.outcome == "alive":
+            assert endpoint.time is not None
+            found.append(alive_by_life(cuts, endpoint.time, patients))
+            continue
+        part = records[endpoint.outcome]
+        assert isinstance(part, AbstractRecord)
+        log_recorded = part.log_recorded(_own_course(course, endpoint.outcome))
+        found.append(
+            by_life(cuts, part.recorded_at, jnp.broadcast_to(log_recorded, (len(log_recorded), patients)))
+        )
+    return lives, found
+
+
+def _hazard(model: Model, course: Course, cuts: Sequence[float], patients: int) -> Array:
+    """Cumulative hazard at the cuts; zero where the model has no survival."""
+    for name, part in model.outcomes.items():
+        if isinstance(part, AbstractSurvival):
+            hazard = part.cumulative_hazard(_own_course(course, name))
+            rows = jnp.searchsorted(course.times, jnp.asarray(cuts) - 1e-9)
+            return jnp.broadcast_to(hazard[rows], (len(cuts), patients))
+    return jnp.zeros((len(cuts), patients))
+
+
+def log_table(model: Model, course: Course, endpoints: Sequence[Endpoint]) -> Float[Array, "*outcomes"]:
+    """Joint log probabilities of the endpoints of a randomly drawn patient, shape (2,) * K."""
+    return joint_table(*lives_and_events(model, course, endpoints))
+
+
+def probabilities(
+    model: Model, course: Course, endpoints: Sequence[Endpoint]
+) -> dict[str, Float[Array, " patients"]]:
+    """Each patient's probability of each endpoint."""
+    found = {}
+    for endpoint in endpoints:
+        lives, (event,) = lives_and_events(model, course, [endpoint])
+        found[label(model, endpoint)] = jnp.sum(jnp.exp(lives + event), axis=0)
+    return found
+
+
+def label(model: Model, endpoint: Endpoint) -> str:
+    """The endpoint's name in tables, for instance `alive(365 d)`."""
+    if endpoint.time is None:
+        return endpoint.outcome
+    return f"{endpoint.outcome}({endpoint.time / model.units.day:g} d)"
+
+
+def _units(model: Model) -> tuple[tuple[str, str], ...]:
+    dims = [(f"{name}.{o}", d) for name, part in model.components.items() for o, d in part.outputs.items()]
+    return tuple((path, model.units.unit(d) if d != "*" else "") for path, d in dims)
+
+
+def in_unit(model: Model, path: str, unit: str, values: Any) -> Any:
+    """Values of an output in another unit (amounts convert through the drug that the path names)."""
+    substance = next((d.substance for d in model.drugs if path.startswith(d.name)), None)
+    have = dict(_units(model))[path]
+    return values * (factor(have, unit, substance) if substance else factor(have, unit))
