@@ -63,10 +63,7 @@ class Quantity:
 
     @property
     def log_sd(self) -> float | None:
-        """SD of the log of the typical value, log-normal with that `rse` or 95 % range; None without.
-
-        0 where the range is a point, which marks a number that is fixed by definition.
-        """
+        """SD of the log of the typical value, log-normal with that `rse` or 95 % range; None without."""
         if self.rse is not None:
             return math.sqrt(math.log1p(self.rse**2))
         if self.ci95 is not None and self.ci95[0] > 0.0:

@@ -134,23 +134,38 @@ def simulate(
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     patients = patients or typical_patient()
     solver = solver or FixedGrid()
-    own = individualise(model, patients)
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
-    chosen = list(model.outputs if outputs is None else outputs)
+    chosen = tuple(model.outputs if outputs is None else outputs)
+    found, outcomes = _run(
+        model, events, patients, tuple(wanted.tolist()), chosen, tuple(alive), origin, solver
+    )
+    return Simulation(jnp.asarray(wanted), found, outcomes, _units(model), model.units.time)
+
+
+@eqx.filter_jit
+def _run(
+    model: Model,
+    events: Events,
+    patients: Patients,
+    wanted: tuple[float, ...],
+    chosen: tuple[str, ...],
+    alive: tuple[float, ...],
+    origin: float,
+    solver: AbstractSolver,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    own = individualise(model, patients)
     grid = course_grid(model, events, origin, alive) if model.outcomes else np.zeros(0)
     both = np.unique(np.concatenate([wanted, grid]))
     states = solver.states(own, events, both.tolist(), patients.count)
     signals = _signals(own, events, both, states, patients.count)
-    rows = np.searchsorted(both, wanted)
+    rows = np.searchsorted(both, np.asarray(wanted))
     shape = (len(both), patients.count)
     found = {name: jnp.broadcast_to(signals[name], shape)[rows] for name in chosen}
-    outcomes = {}
-    if model.outcomes:
-        course = _course(own, events, signals, both, grid, origin, patients.count)
-        outcomes = probabilities(
-            own, course, [*model_endpoints(model), *(Endpoint("alive", t) for t in alive)]
-        )
-    return Simulation(jnp.asarray(wanted), found, outcomes, _units(model), model.units.time)
+    if not model.outcomes:
+        return found, {}
+    course = _course(own, events, signals, both, grid, origin, patients.count)
+    endpoints = [*model_endpoints(model), *(Endpoint("alive", t) for t in alive)]
+    return found, probabilities(own, course, endpoints)
 
 
 def default_times(model: Model, events: Events) -> np.ndarray:

@@ -80,12 +80,12 @@ class Sheet:
             return None
         return value
 
-    def pair(self, key: str, or_equal: bool = False) -> tuple[float, float] | None:
+    def pair(self, key: str) -> tuple[float, float] | None:
         """Two numbers in ascending order."""
         value = self.table.get(key)
         if isinstance(value, list) and len(value) == 2:
             low, high = map(_as_number, value)
-            if low is not None and high is not None and (low < high or (or_equal and low == high)):
+            if low is not None and high is not None and low < high:
                 return low, high
         if key in self.table:
             self.fault(key, "must be two numbers in ascending order")
@@ -240,7 +240,7 @@ def check_source(sheet: Sheet, sources: Collection[str], published: bool = False
 
 
 def _read_spread(sheet: Sheet) -> dict[str, Any]:
-    """`rse`, `ci95` (a point: fixed by definition) and `iiv` (from `iiv_cv`: omega^2 = ln(1 + CV^2))."""
+    """`rse`, `ci95` and `iiv` (from `iiv_cv`: omega^2 = ln(1 + CV^2))."""
     for first, second in (("rse", "ci95"), ("iiv", "iiv_cv")):
         if first in sheet.table and second in sheet.table:
             sheet.fault(first, f"must not stand beside {second}")
@@ -248,7 +248,7 @@ def _read_spread(sheet: Sheet) -> dict[str, Any]:
     for key, size in sizes.items():
         if size is not None and not (0.0 <= size <= 5.0 and (size > 0.0 or key != "rse")):
             sheet.fault(key, FRACTION)
-    value, ci95 = _as_number(sheet.table.get("value")), sheet.pair("ci95", or_equal=True)
+    value, ci95 = _as_number(sheet.table.get("value")), sheet.pair("ci95")
     if ci95 is not None and value is not None:
         check_inside(sheet, "ci95", ci95, value)
     cv = sizes["iiv_cv"]

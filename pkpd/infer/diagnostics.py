@@ -83,15 +83,18 @@ def directions(mode: Mode, names: Sequence[str]) -> list[str]:
         vector = vectors[:, i]
         heavy = [j for j in np.argsort(-np.abs(vector)) if abs(vector[j]) > 0.25][:5]
         sign = np.sign(vector[heavy[0]])
-        words = " ".join(f"{'+' if sign * vector[j] > 0 else '-'} {abs(vector[j]):.2f} {names[j]}" for j in heavy)
+        words = " ".join(
+            f"{'+' if sign * vector[j] > 0 else '-'} {abs(vector[j]):.2f} {names[j]}" for j in heavy
+        )
         found.append(f"{words.removeprefix('+ ')} (the data say {values[i]:.1f} times what the prior says)")
     return found
 
 
 def in_words(contraction: dict[str, float], informed: float = 0.5, partly: float = 0.2) -> list[str]:
     """Which parameters the data inform, partly inform, and leave to the prior."""
-    groups: dict[str, list[str]] = {"the data inform": [], "the data partly inform": [], "the prior decides": []}
+    groups: dict[str, list[str]] = {"data": [], "partly": [], "prior": []}
     for name, c in sorted(contraction.items(), key=lambda item: -item[1]):
-        key = "the data inform" if c >= informed else "the data partly inform" if c >= partly else "the prior decides"
+        key = "data" if c >= informed else "partly" if c >= partly else "prior"
         groups[key].append(f"{name} ({c:.2f})")
-    return [f"{key}: {', '.join(names)}" for key, names in groups.items() if names]
+    words = {"data": "the data inform", "partly": "the data partly inform", "prior": "the prior decides"}
+    return [f"{words[key]}: {', '.join(names)}" for key, names in groups.items() if names]

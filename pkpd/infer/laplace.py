@@ -6,7 +6,7 @@ import numpy as np
 
 from pkpd.infer.diagnostics import pareto_k
 from pkpd.infer.mode import Mode
-from pkpd.infer.problem import Problem
+from pkpd.infer.problem import Problem, compiled
 
 
 def draw(mode: Mode, count: int, seed: int = 0) -> np.ndarray:
@@ -18,7 +18,9 @@ def draw(mode: Mode, count: int, seed: int = 0) -> np.ndarray:
 def trust(problem: Problem, mode: Mode, count: int = 400, seed: int = 0) -> float:
     """Pareto k of the importance weights from the approximation to the posterior."""
     points = draw(mode, count, seed)
-    exact = np.asarray(jax.jit(lambda x: jax.lax.map(problem.log_density, x))(jnp.asarray(points)))
+    exact = np.asarray(
+        compiled(problem, lambda p, x: jax.lax.map(p.log_density, x))(problem.patients, jnp.asarray(points))
+    )
     centred = points - mode.point
     normal = -0.5 * np.einsum("ij,jk,ik->i", centred, mode.hessian, centred)
     weights = exact - normal

@@ -1,16 +1,17 @@
 """The most probable point, from many starts at once."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from pkpd.infer.problem import Point, Problem
+from pkpd.infer.problem import Point, Problem, compiled
+from pkpd.population import Patients
 
 LogDensity = Callable[[Point], Float[Array, ""]]
 
@@ -42,9 +43,8 @@ def climb(problem: Problem, starts: Float[Array, "starts params"], max_steps: in
     """BFGS from all starts as one batch; a start that fails is reported, not raised."""
     solver = optx.BFGS(rtol=1e-7, atol=1e-7)
 
-    @eqx.filter_jit
-    def run(problem: Problem, starts: Array) -> tuple[Array, Array, Array, Array]:
-        def one(start: Array) -> tuple[Array, Array, Array, Array]:
+    def run(problem: Problem, starts: Array) -> tuple[Array, ...]:
+        def one(start: Array) -> tuple[Array, ...]:
             found = optx.minimise(
                 lambda x, _: -problem.log_density(x), solver, start, max_steps=max_steps, throw=False
             )
@@ -53,13 +53,12 @@ def climb(problem: Problem, starts: Float[Array, "starts params"], max_steps: in
 
         return jax.vmap(one)(starts)
 
-    return Climb(*(np.asarray(v) for v in run(problem, starts)))
+    return Climb(*(np.asarray(v) for v in compiled(problem, run)(problem.patients, starts)))
 
 
-def gradient_of(problem: Problem) -> Callable[[Point], tuple[Array, Array]]:
-    """A compiled function for the log density and its gradient."""
-    compiled = eqx.filter_jit(lambda problem, x: jax.value_and_grad(problem.log_density)(x))
-    return lambda x: compiled(problem, x)
+def gradient_of(problem: Problem) -> Callable[[Patients, Point], tuple[Array, Array]]:
+    """A compiled function of patients and point for the log density and its gradient."""
+    return compiled(problem, lambda problem, x: jax.value_and_grad(problem.log_density)(x))
 
 
 def hessian(gradient: Callable[[Point], tuple[Array, Array]], point: Point, step: float = 1e-4) -> np.ndarray:
@@ -68,14 +67,16 @@ def hessian(gradient: Callable[[Point], tuple[Array, Array]], point: Point, step
     rows = []
     for i in range(size):
         shift = step * np.eye(size)[i]
-        rows.append((np.asarray(gradient(point - shift)[1]) - np.asarray(gradient(point + shift)[1])) / (2 * step))
+        rows.append(
+            (np.asarray(gradient(point - shift)[1]) - np.asarray(gradient(point + shift)[1])) / (2 * step)
+        )
     matrix = np.stack(rows)
     return (matrix + matrix.T) / 2
 
 
 def polish(problem: Problem, start: np.ndarray, rounds: int = 3) -> Mode:
     """Newton steps from a point that is nearly the mode, each accepted only if it climbs."""
-    gradient = gradient_of(problem)
+    gradient = partial(gradient_of(problem), problem.patients)
     point = jnp.asarray(start)
     value, slope = gradient(point)
     curvature = hessian(gradient, point)

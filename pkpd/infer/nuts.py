@@ -49,7 +49,12 @@ def sample(
     key, first = jax.random.split(jax.random.key(seed))
     start = jax.random.normal(first, (chains, len(mode.point)))
     run = MCMC(
-        kernel, num_warmup=warmup, num_samples=draws, num_chains=chains, chain_method=method, progress_bar=False
+        kernel,
+        num_warmup=warmup,
+        num_samples=draws,
+        num_chains=chains,
+        chain_method=method,
+        progress_bar=False,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,8 +1,10 @@
 """A question: model, evidence, priors; its log density on a standard normal scale."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -91,6 +93,15 @@ class Problem(eqx.Module):
     def probabilities(self, x: Point, arms: Sequence[Arm] | None = None) -> list[Float[Array, " endpoints"]]:
         """Marginal probability of each endpoint of each arm."""
         return [marginals(table) for table in self.log_tables(x, arms)]
+
+
+def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function(problem, x)` compiled as a function of patients and `x`; the doses stay concrete."""
+
+    def call(patients: Patients, x: Array) -> Any:
+        return function(eqx.tree_at(lambda p: p.patients, problem, patients), x)
+
+    return jax.jit(call)
 
 
 def marginals(table: Float[Array, "*outcomes"]) -> Float[Array, " endpoints"]:

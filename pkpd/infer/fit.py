@@ -1,0 +1,227 @@
+"""A fit from question to answer: starts, mode, posterior, predictions, checks."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from pkpd.dosing.events import Events
+from pkpd.infer import laplace
+from pkpd.infer.diagnostics import directions, in_words, summary
+from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
+from pkpd.infer.nuts import sample
+from pkpd.infer.predict import Predicted, predict, thin
+from pkpd.infer.problem import Arm, Problem
+from pkpd.population import draw_patients
+from pkpd.simulation import label
+
+Progress = Callable[[str], None]
+GATES = {"rhat": 1.01, "ess_bulk": 400.0, "divergent": 0.01, "starts_agree": 14.0, "gradient": 1e-3}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to estimate, and what an answer must meet."""
+
+    starts: int = 16
+    chains: int = 4
+    warmup: int = 500
+    draws: int = 500
+    seed: int = 0
+    gates: Mapping[str, float] = field(default_factory=lambda: dict(GATES))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """An answer. Points are on the prior's standard normal scale, rows and estimates in model units."""
+
+    status: str
+    seconds: float
+    problem: Problem
+    mode: np.ndarray
+    log_density: float
+    log_likelihood: float
+    gradient: float
+    hessian: np.ndarray
+    starts: dict[str, Any]
+    draws: np.ndarray | None
+    diagnostics: dict[str, Any]
+    checks: dict[str, bool]
+    arms: list[dict[str, Any]]
+    predictions: list[dict[str, Any]]
+    prior_predictive: list[dict[str, Any]]
+    estimates: dict[str, dict[str, Any]]
+    directions: list[str]
+    words: list[str]
+
+
+def fit_problem(
+    problem: Problem,
+    settings: Settings = Settings(),
+    others: Sequence[Arm] = (),
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> Fit:
+    """Finds the mode from many starts, samples the posterior (unless `quick`) and predicts.
+
+    `others` are arms to predict that the fit does not use. Non-convergence is a status, not an error.
+    """
+    say = progress or (lambda message: None)
+    begin = time.perf_counter()
+    say(f"climbing from {settings.starts} starts drawn from the prior")
+    climbed = climb(problem, prior_starts(problem, settings.starts, settings.seed))
+    say("polishing the mode")
+    mode = polish(problem, climbed.points[np.nanargmax(climbed.log_density)])
+    found: dict[str, Any] = {}
+    draws = None
+    if quick:
+        points = laplace.draw(mode, 400, settings.seed)
+    else:
+        total = settings.chains * (settings.warmup + settings.draws)
+        say(f"sampling the posterior: {total} iterations in {settings.chains} chains")
+        chain = sample(problem, mode, settings.chains, settings.warmup, settings.draws, settings.seed)
+        draws, found = chain.points, summary(chain, problem.names)
+        points = thin(draws, 400)
+        found["laplace_gap"] = laplace.gap(mode, draws)
+    say("checking the normal approximation and the virtual patients")
+    found["pareto_k"] = laplace.trust(problem, mode, seed=settings.seed)
+    found |= patient_noise(problem, mode)
+    say("predicting")
+    found["starts_agree"] = agreeing(climbed, mode)
+    fitted = predict(problem, problem.arms, mode.point, points)
+    return Fit(
+        status=_status(found, mode, settings, quick),
+        seconds=time.perf_counter() - begin,
+        problem=problem,
+        mode=mode.point,
+        log_density=mode.log_density,
+        log_likelihood=mode.log_density + 0.5 * float(np.sum(mode.point**2)),
+        gradient=mode.gradient,
+        hessian=mode.hessian,
+        starts={k: v.tolist() for k, v in climbed._asdict().items() if k != "points"},
+        draws=draws,
+        diagnostics=found,
+        checks=_checks(found, mode, settings, quick),
+        arms=[row for arm, p in zip(problem.arms, fitted, strict=True) for row in _rows(problem, arm, p)],
+        predictions=_others(problem, others, mode.point, points),
+        prior_predictive=_prior_predictive(problem, settings.seed),
+        estimates=_estimates(problem, mode, points if draws is None else draws),
+        directions=directions(mode, problem.names),
+        words=in_words(_contraction(problem, points if draws is None else draws)),
+    )
+
+
+def agreeing(climbed: Climb, mode: Mode, within: float = 0.01) -> int:
+    """How many converged starts reached the mode's log density."""
+    return int(np.sum(climbed.converged & (np.abs(climbed.log_density - mode.log_density) < within)))
+
+
+def patient_noise(problem: Problem, mode: Mode, scrambles: int = 16) -> dict[str, float]:
+    """Spread of the log density at the mode over sets of virtual patients, and how far the mode moves.
+
+    The shift is the largest Newton step under another scramble, in posterior standard deviations.
+    """
+    paths = list(problem.model.variability)
+    gradient = gradient_of(problem)
+    spread = np.linalg.inv(mode.hessian)
+    values, shifts = [], []
+    for seed in range(1, scrambles + 1):
+        patients = draw_patients(paths, problem.patients.count, 10_000 + seed)
+        value, slope = gradient(patients, jnp.asarray(mode.point))
+        values.append(float(value))
+        shifts.append(np.max(np.abs(spread @ np.asarray(slope)) / np.sqrt(np.diag(spread))))
+    return {"patient_noise": float(np.std(values, ddof=1)), "mode_shift": float(np.max(shifts))}
+
+
+def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: bool) -> dict[str, bool]:
+    gates = {**GATES, **settings.gates}
+    checks = {
+        "gradient": mode.gradient < gates["gradient"],
+        "hessian_positive": bool(np.linalg.eigvalsh(mode.hessian)[0] > 0),
+        "starts_agree": found["starts_agree"] >= min(gates["starts_agree"], settings.starts),
+    }
+    if quick:
+        return checks
+    return checks | {
+        "rhat": found["rhat_max"] <= gates["rhat"],
+        "ess_bulk": found["ess_bulk_min"] >= gates["ess_bulk"],
+        "divergent": found["divergent"] < gates["divergent"],
+    }
+
+
+def _status(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: bool) -> str:
+    failed = [name for name, ok in _checks(found, mode, settings, quick).items() if not ok]
+    return "converged" if not failed else f"not converged: {', '.join(failed)}"
+
+
+def _rows(problem: Problem, arm: Arm, p: Predicted) -> list[dict[str, Any]]:
+    low, high = p.interval()
+    counts = arm.counts or (None,) * len(arm.endpoints)
+    return [
+        {
+            "study": arm.study,
+            "arm": arm.name,
+            "endpoint": label(problem.model, endpoint),
+            "n": arm.n,
+            "events": counts[i],
+            "predicted": float(p.at_mode[i]),
+            "posterior_mean": float(p.draws[:, i].mean()),
+            "lo95": float(low[i]),
+            "hi95": float(high[i]),
+        }
+        for i, endpoint in enumerate(arm.endpoints)
+    ]
+
+
+def _others(
+    problem: Problem, others: Sequence[Arm], mode: np.ndarray, points: np.ndarray
+) -> list[dict[str, Any]]:
+    if not others:
+        return []
+    empty = Events(jnp.zeros(0), jnp.zeros(0), jnp.zeros(0), (), (), ())
+    untreated = eqx.tree_at(lambda a: a.events, others[0], empty)
+    *found, nothing = predict(problem, [*others, untreated], mode, points)
+    rows = []
+    for arm, p in zip(others, found, strict=True):
+        same = bool(np.max(np.abs(p.draws - nothing.draws)) < 1e-9)
+        note = "equal to no treatment by construction: the model has no effect of this alone" if same else ""
+        for row in _rows(problem, arm, p):
+            rows.append({k: v for k, v in row.items() if k not in ("n", "events")} | {"note": note})
+    return rows
+
+
+def _prior_predictive(problem: Problem, seed: int, count: int = 200) -> list[dict[str, Any]]:
+    points = np.random.default_rng(seed).standard_normal((count, len(problem.priors)))
+    found = predict(problem, problem.arms, np.zeros(len(problem.priors)), points)
+    rows = [row for arm, p in zip(problem.arms, found, strict=True) for row in _rows(problem, arm, p)]
+    return [
+        {k: row[k] for k in ("study", "arm", "endpoint", "posterior_mean", "lo95", "hi95")} for row in rows
+    ]
+
+
+def _contraction(problem: Problem, points: np.ndarray) -> dict[str, float]:
+    variance = points.reshape(-1, points.shape[-1]).var(axis=0)
+    return {name: float(1.0 - v) for name, v in zip(problem.names, variance, strict=True)}
+
+
+def _estimates(problem: Problem, mode: Mode, points: np.ndarray) -> dict[str, dict[str, Any]]:
+    flat = points.reshape(-1, points.shape[-1])
+    declared, contraction = problem.model.declared, _contraction(problem, points)
+    found = {}
+    for i, (path, prior) in enumerate(problem.priors):
+        values = np.asarray(prior.natural(jnp.asarray(flat[:, i])))
+        dimension = declared[path].dimension
+        found[path] = {
+            "value": float(prior.natural(jnp.asarray(mode.point[i]))),
+            "unit": "" if dimension == "*" else problem.model.units.unit(dimension),
+            "se": float(values.std(ddof=1)),
+            "ci95": [float(v) for v in np.quantile(values, [0.025, 0.975])],
+            "prior_sd": prior.sd(),
+            "posterior_sd": float(values.std(ddof=1)),
+            "contraction": contraction[path],
+        }
+    return found
