@@ -1,0 +1,159 @@
+"""Commands that read models and fits and compute nothing long."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from pkpd.cli.output import JSON, number, print_json, table
+
+TEMPLATES = {"model": "drug.toml", "fit": "fit.toml"}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (models, show, cite, check, doctor, new):
+        app.command()(command)
+
+
+def models(as_json: bool = JSON) -> None:
+    """Lists the models of the catalogue and the stored fits. Example: pkpd models"""
+    from pkpd.catalogue import model_titles
+    from pkpd.records import question_titles
+
+    titles, questions = model_titles(), question_titles()
+    if as_json:
+        return print_json({"models": titles, "fits": questions})
+    table("Models (pkpd show NAME)", ["name", "title"], list(titles.items()))
+    return table("Fits (pkpd fit NAME)", ["name", "title"], list(questions.items()))
+
+
+def show(model: str, as_json: bool = JSON) -> None:
+    """Structures, parameters with sources, published facts reproduced and missed. Example: pkpd show melatonin"""
+    from pkpd.catalogue import load_card, load_model
+    from pkpd.devices import configure, float64
+    from pkpd.explore.facts import evaluate
+
+    configure(cache=True)
+    with float64():
+        card, built = load_card(model), load_model(model)
+        facts = evaluate(built, card)
+    rows = [_parameter(path, q) for path, q in card.parameters.items()]
+    if as_json:
+        return print_json(
+            {
+                "name": card.name,
+                "title": card.title,
+                "summary": card.summary,
+                "structures": {name: part.structure for name, part in card.parts.items()},
+                "inputs": {name: dict(part.inputs) for name, part in card.parts.items() if part.inputs},
+                "parameters": {row["path"]: row for row in rows},
+                "facts": [f.as_dict() for f in facts],
+            }
+        )
+    typer.echo(f"{card.name}: {card.title}\n\n{card.summary}\n")
+    parts = [
+        (n, p.structure, ", ".join(f"{k} = {' + '.join(v)}" for k, v in p.inputs.items()))
+        for n, p in card.parts.items()
+    ]
+    table("Structures", ["component", "structure", "inputs"], parts)
+    columns = ["path", "value", "unit", "uncertainty", "between patients", "source"]
+    table("Parameters", columns, [[row[c] for c in columns] for row in rows])
+    return _print_facts(facts)
+
+
+def _parameter(path: str, q: Any) -> dict[str, Any]:
+    uncertainty = f"{q.ci95[0]:g} to {q.ci95[1]:g}" if q.ci95 else f"rse {q.rse:.0%}" if q.rse else "-"
+    return {
+        "path": path,
+        "value": number(q.value),
+        "unit": q.unit,
+        "uncertainty": uncertainty,
+        "between patients": "-" if q.iiv is None else f"SD of log {q.iiv:.2f}",
+        "source": q.source + (f", {q.at}" if q.at else f": {q.why}" if q.why else ""),
+    }
+
+
+def _print_facts(facts: list[Any]) -> None:
+    def row(result: Any) -> list[object]:
+        fact = result.fact
+        band = f"{fact.low:.3g} to {fact.high:.3g}"
+        label = f"{fact.quantity} {fact.regimen}"
+        return [label, number(result.value), number(fact.value), band, fact.unit, fact.kind, fact.source]
+
+    columns = ["published fact", "model", "published", "range", "unit", "kind", "source"]
+    table("Reproduced", columns, [row(f) for f in facts if not f.fact.why])
+    missed = [f for f in facts if f.fact.why]
+    table("Missed", columns, [row(f) for f in missed])
+    for result in missed:
+        typer.echo(f"- {result.fact.quantity} ({result.fact.source}): {result.fact.why}")
+
+
+def cite(name: str, as_json: bool = JSON) -> None:
+    """Prints the sources of a model or a fit. Example: pkpd cite lissoni1995/joint"""
+    from pkpd.card import citations
+    from pkpd.catalogue import load_card
+    from pkpd.records import is_question, load_question
+
+    sources = []
+    if is_question(name):
+        question = load_question(name)
+        sources = list(dict.fromkeys(question.sources))
+        name = question.model
+    found = [*sources, *citations(load_card(name))]
+    if as_json:
+        return print_json({"citations": found})
+    return typer.echo("\n".join(found))
+
+
+def check(files: list[str], as_json: bool = JSON) -> None:
+    """Checks model, fit and arms files: every fault at once. Example: pkpd check models/melatonin.toml"""
+    from pkpd.checks import InputError
+    from pkpd.records import check_file
+
+    faults = [fault for name in files for fault in check_file(name)]
+    if faults:
+        raise InputError(faults)
+    if as_json:
+        return print_json({"checked": files, "errors": []})
+    return typer.echo(f"{', '.join(files)}: no fault found")
+
+
+def doctor(as_json: bool = JSON) -> None:
+    """What this installation can use. Example: pkpd doctor"""
+    from pkpd.devices import configure, describe
+
+    configure(cache=True)
+    found = describe()
+    if as_json:
+        return print_json(found)
+    rows = [(key, _words(value)) for key, value in found.items()]
+    return table("This installation", ["", "found"], rows)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return "\n".join(
+            f"{k}: {'yes' if v is True else 'no' if v is False else v}" for k, v in value.items()
+        )
+    if isinstance(value, list):
+        return "\n".join(_words(v) for v in value)
+    return str(value)
+
+
+def new(kind: str, name: str) -> None:
+    """Writes a commented template NAME.toml that `check` accepts. Example: pkpd new model mydrug"""
+    from importlib import resources
+
+    from pkpd.checks import did_you_mean, fail
+
+    if kind not in TEMPLATES:
+        raise fail("kind", "must be model or fit", kind, did_you_mean(kind, TEMPLATES))
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    if path.exists():
+        raise fail("name", "must not exist yet", str(path))
+    if not path.parent.is_dir():
+        raise fail("name", "must lie in a folder that exists", str(path.parent))
+    text = (resources.files("pkpd") / "cli" / "templates" / TEMPLATES[kind]).read_text("utf-8")
+    path.write_text(text.replace("NAME", path.stem), "utf-8")
+    typer.echo(f"Wrote {path}; check it with: pkpd check {path}")

@@ -1,0 +1,147 @@
+"""Commands that fit."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, table
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(fit)
+
+
+def fit(
+    question: str,
+    plot: str = typer.Option("", help="Folder for the pictures."),
+    out: str = typer.Option("", help="File for the answer (.json)."),
+    seal: bool = typer.Option(False, "--seal", help="Replace the stored answer (checkout only)."),
+    quick: bool = typer.Option(False, "--quick", help="Stop at the mode and the normal approximation."),
+    cores: int = typer.Option(0, help="Devices for the chains; default one for each chain."),
+    as_json: bool = JSON,
+    quiet: bool = QUIET,
+) -> None:
+    """Fits a question to its evidence. Example: pkpd fit lissoni1995/joint"""
+    from pkpd import records
+    from pkpd.devices import configure, float64
+
+    asked = records.load_question(question)
+    _check_targets(asked, plot, out, seal, quick)
+    configure(cores=cores or asked.settings.chains, cache=True)
+    say = progress(quiet or as_json)
+    with float64():
+        resolved = records.resolve(asked)
+        from pkpd.infer.fit import fit_problem
+
+        found = fit_problem(resolved.problem, asked.settings, resolved.others, quick, say)
+        answer = records.answer_of(asked, resolved, found)
+        if out:
+            records.write_answer(Path(out), answer, found)
+        if plot:
+            _plot(resolved, found, Path(plot))
+        if seal and found.status == "converged":
+            records.seal(asked, answer, found)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(asked, found, answer, quick)
+    if found.status != "converged":
+        typer.echo(f"{found.status}. {ADVICE}", err=True)
+        raise typer.Exit(1)
+
+
+ADVICE = "More warm-up, more draws or a narrower prior may help; nothing was sealed."
+
+
+def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> None:
+    from pkpd.checks import Findings
+
+    findings = Findings()
+    if out and not out.endswith(".json"):
+        findings.add("--out", "must end in .json", out)
+    for option, folder in (
+        ("--out", Path(out).absolute().parent if out else None),
+        ("--plot", Path(plot) if plot else None),
+    ):
+        if folder is not None and not _writable(folder):
+            findings.add(option, "must be a folder that can be written", str(folder))
+    if seal and quick:
+        findings.add("--seal", "must not go with --quick: a quick look is no answer")
+    if seal and not _writable(asked.path.parent):
+        findings.add("--seal", "must be used in a checkout that can be written", str(asked.path.parent))
+    findings.raise_if_any()
+
+
+def _writable(folder: Path) -> bool:
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return existing.is_dir() and os.access(existing, os.W_OK)
+
+
+def _plot(resolved: Any, found: Any, folder: Path) -> None:
+    from pkpd.explore.gallery import fit_pictures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    fit_pictures(resolved, found, folder)
+
+
+def _print(asked: Any, found: Any, answer: dict[str, Any], quick: bool) -> None:
+    typer.echo(f"{asked.name}: {asked.title}\nstatus: {found.status}, {found.seconds:.0f} s\n")
+    rows = [_arm(row) for row in found.arms]
+    columns = ["arm", "endpoint", "observed", "exact 95 %", "at the mode", "posterior mean", "95 %"]
+    table(
+        "Observed and predicted, per cent (reproduction of the fitted counts, not validation)", columns, rows
+    )
+    if found.predictions:
+        rows = [_prediction(row) for row in found.predictions]
+        table("Not fitted, per cent", ["arm", "endpoint", "posterior mean", "95 %", "note"], rows)
+    rows = [_estimate(name, e) for name, e in found.estimates.items()]
+    columns = ["parameter", "unit", "mode", "95 %", "prior SD", "posterior SD", "contraction"]
+    table("Parameters", columns, rows)
+    typer.echo("What the data say:")
+    for line in [*found.words, *(f"direction: {d}" for d in found.directions)]:
+        typer.echo(f"- {line}")
+    typer.echo(f"\n{_quality(found, quick)}\n{DISCLAIMER}")
+
+
+def _arm(row: dict[str, Any]) -> list[object]:
+    from pkpd.likelihood.counts import clopper_pearson
+
+    low, high = clopper_pearson(row["events"], row["n"])
+    return [
+        row["arm"],
+        row["endpoint"],
+        f"{row['events']}/{row['n']} = {percent(row['events'] / row['n'])}",
+        f"{percent(float(low))} to {percent(float(high))}",
+        percent(row["predicted"]),
+        percent(row["posterior_mean"]),
+        f"{percent(row['lo95'])} to {percent(row['hi95'])}",
+    ]
+
+
+def _prediction(row: dict[str, Any]) -> list[object]:
+    span = f"{percent(row['lo95'])} to {percent(row['hi95'])}"
+    return [row["arm"], row["endpoint"], percent(row["posterior_mean"]), span, row["note"]]
+
+
+def _estimate(name: str, e: dict[str, Any]) -> list[object]:
+    span = f"{number(e['ci95'][0])} to {number(e['ci95'][1])}"
+    spread = [number(e["prior_sd"]), number(e["posterior_sd"])]
+    return [name, e["unit"], number(e["value"]), span, *spread, f"{e['contraction']:.2f}"]
+
+
+def _quality(found: Any, quick: bool) -> str:
+    d = found.diagnostics
+    starts = f"{d['starts_agree']} of {len(found.starts['log_density'])} starts agree; gradient {found.gradient:.1e}"
+    noise = f"virtual patients: SD of the log density over scrambles {d['patient_noise']:.3f}, mode shift {d['mode_shift']:.3f} SD"
+    if quick:
+        return f"A quick look by the normal approximation (Pareto k {d['pareto_k']:.2f}), not the answer. {starts}; {noise}."
+    return (
+        f"R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} (tail {d['ess_tail_min']:.0f}), "
+        f"divergent {d['divergent']:.1%}, {d['steps_mean']:.1f} leapfrog steps per draw. {starts}; {noise}. "
+        f"The normal approximation would be off by {d['laplace_gap']:.2f} SD (Pareto k {d['pareto_k']:.2f})."
+    )

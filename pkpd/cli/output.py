@@ -1,0 +1,91 @@
+"""What the commands print: tables for people, one JSON object for programs, faults for both."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from pkpd.checks import Fault, InputError
+
+JSON = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
+QUIET = typer.Option(False, "--quiet", "-q", help="No progress messages.")
+DISCLAIMER = "For research, not for treatment decisions."
+
+
+@contextmanager
+def reported(as_json: bool) -> Iterator[None]:
+    """Turns bad input into a list of faults and exit code 2, and a failed write into the same."""
+    try:
+        yield
+    except InputError as error:
+        _print_faults(error.faults, as_json)
+        raise SystemExit(2) from None
+    except OSError as error:
+        place = str(error.filename or "file")
+        _print_faults([Fault(place, f"must be a file that can be used: {error.strerror}")], as_json)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _print_faults(faults: Sequence[Fault], as_json: bool) -> None:
+    if as_json:
+        print_json({"errors": [fault.as_dict() for fault in faults]})
+        return
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    count = len(faults)
+    print(f"{count} fault{'s' if count != 1 else ''}; nothing was written.", file=sys.stderr)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """One JSON object on stdout; NaN and infinity become null."""
+    print(json.dumps(_plain(content), ensure_ascii=False, allow_nan=False, indent=1))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def progress(quiet: bool) -> Callable[[str], None]:
+    """Messages on stderr, or nothing."""
+    if quiet:
+        return lambda message: None
+    return lambda message: print(f"... {message}", file=sys.stderr, flush=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout, as wide as the terminal or 120 characters in a pipe."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        grid.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(str(cell) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
+    console.print(grid)
+
+
+def percent(value: float | None) -> str:
+    """A probability as a percentage with one decimal."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits."""
+    return "-" if value is None else f"{value:.3g}"

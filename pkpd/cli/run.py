@@ -1,0 +1,190 @@
+"""Commands that simulate."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, table
+
+SUFFIXES = (".csv", ".nc", ".parquet")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(simulate)
+
+
+def simulate(
+    model: str,
+    regimen: str = typer.Option(..., help='For instance "aldesleukin 3 MIU sc q24h x28".'),
+    patients: int = typer.Option(1, help="1 is the typical patient."),
+    days: float = typer.Option(0.0, help="How long to look; default the regimen and a week."),
+    seed: int = typer.Option(0, help="Seed of the virtual patients."),
+    draws: str = typer.Option("", help="A fit whose stored posterior is carried through."),
+    plot: str = typer.Option("", help="Picture of the drugs' concentrations (.png, .svg, .pdf)."),
+    out: str = typer.Option("", help="Time courses (.csv, .nc, .parquet)."),
+    as_json: bool = JSON,
+    quiet: bool = QUIET,
+) -> None:
+    """Simulates exposures, cells, tumour and outcomes.
+
+    Example: pkpd simulate neuroimmunotherapy --regimen "aldesleukin 3 MIU sc q24h x28" --patients 200
+    """
+    from pkpd.catalogue import load_model
+    from pkpd.devices import configure, float64
+
+    _check(patients, days, seed, out)
+    configure(cache=True)
+    say = progress(quiet or as_json)
+    with float64():
+        built = load_model(model)
+        results = _simulate(built, regimen, patients, days, seed, draws, say)
+        content = summarise(built, results)
+        if plot:
+            _plot(built, results, plot)
+        if out:
+            _write(results[0], out)
+    if as_json:
+        return print_json(content)
+    return _print(content, plot, out)
+
+
+def _check(patients: int, days: float, seed: int, out: str) -> None:
+    from pkpd.checks import Findings, did_you_mean
+
+    findings = Findings()
+    if not 1 <= patients <= 1_000_000:
+        findings.add("--patients", "must lie between 1 and 1,000,000", patients)
+    if not 0 <= days <= 36_500:
+        findings.add("--days", "must lie between 0 and 36,500", days)
+    if seed < 0:
+        findings.add("--seed", "must not be negative", seed)
+    if out and Path(out).suffix not in SUFFIXES:
+        findings.add(
+            "--out", "must end in .csv, .nc or .parquet", out, did_you_mean(Path(out).suffix, SUFFIXES)
+        )
+    if out and not Path(out).absolute().parent.is_dir():
+        findings.add("--out", "must lie in a folder that exists", out)
+    findings.raise_if_any()
+
+
+def _simulate(
+    built: Any, regimen: str, patients: int, days: float, seed: int, draws: str, say: Any
+) -> list[Any]:
+    """One simulation, or one for each of up to 100 posterior draws."""
+    import numpy as np
+
+    from pkpd import simulation
+
+    events = simulation.bind(built, regimen)
+    day = built.units.day
+    times = np.arange(0.0, days * day + 1e-9, day / 4) if days else None
+    group = simulation.sample_patients(built, patients, seed) if patients > 1 else None
+    alive = [365 * day] if built.outcomes else []
+
+    def run(model: Any) -> Any:
+        return simulation.simulate(model, events, times, group, alive=alive)
+
+    if not draws:
+        say("simulating")
+        return [run(built)]
+    from pkpd.records import posterior_models
+
+    models = posterior_models(draws, built, 100)
+    say(f"simulating under {len(models)} posterior draws")
+    return [run(model) for model in models]
+
+
+def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
+    """Medians and 95 % ranges over patients (and draws); outcomes as means over patients.
+
+    With draws, an outcome's interval is that of its mean; without, the range between patients.
+    """
+    import numpy as np
+
+    units = dict(results[0].units)
+    outputs = {}
+    for name in results[0].outputs:
+        pooled = np.concatenate([np.asarray(r.outputs[name]) for r in results], axis=1)
+        low, middle, high = np.quantile(pooled, [0.025, 0.5, 0.975], axis=1)
+        outputs[name] = {"unit": units.get(name, ""), "median": middle, "lo95": low, "hi95": high}
+    outcomes = {}
+    for name in results[0].outcomes:
+        each = [np.asarray(r.outcomes[name]) for r in results]
+        spread = np.array([v.mean() for v in each]) if len(each) > 1 else each[0]
+        low, high = np.quantile(spread, [0.025, 0.975])
+        outcomes[name] = {"mean": float(np.mean(spread)), "lo95": float(low), "hi95": float(high)}
+    return {
+        "model": built.name,
+        "time_unit": built.units.time,
+        "times": np.asarray(results[0].times),
+        "outputs": outputs,
+        "outcomes": outcomes,
+    }
+
+
+def _plot(built: Any, results: list[Any], path: str) -> None:
+    from pkpd.plot import plot_exposure, save
+
+    save(plot_exposure(built, results[0]), path)
+
+
+def _write(result: Any, out: str) -> None:
+    """A tidy CSV (one row per time, patient and output) or a labelled file; whole or not at all."""
+    import csv
+    import os
+
+    path = Path(out)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if path.suffix == ".csv":
+            units = dict(result.units)
+            with part.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["time", "time_unit", "patient", "output", "value", "unit"])
+                for name, values in result.outputs.items():
+                    for t, row in zip(result.times, values, strict=True):
+                        for i, value in enumerate(row):
+                            writer.writerow(
+                                [
+                                    f"{float(t):.10g}",
+                                    result.time_unit,
+                                    i,
+                                    name,
+                                    repr(float(value)),
+                                    units[name],
+                                ]
+                            )
+        elif path.suffix == ".nc":
+            result.to_xarray().to_netcdf(part, engine="h5netcdf")
+        else:
+            result.to_xarray().to_dataframe().reset_index().to_parquet(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _print(content: dict[str, Any], plot: str, out: str) -> None:
+    rows = []
+    for name, values in content["outputs"].items():
+        peak = int(values["median"].argmax())
+        when = f"{float(content['times'][peak]):.3g} {content['time_unit']}"
+        rows.append(
+            [
+                name,
+                values["unit"],
+                number(float(values["median"][peak])),
+                when,
+                number(float(values["median"][-1])),
+            ]
+        )
+    table("Time courses (median)", ["output", "unit", "highest", "at", "last"], rows)
+    if content["outcomes"]:
+        found = content["outcomes"].items()
+        rows = [[n, percent(v["mean"]), f"{percent(v['lo95'])} to {percent(v['hi95'])}"] for n, v in found]
+        table("Outcomes, per cent", ["outcome", "mean", "95 % range"], rows)
+    for path in (plot, out):
+        if path:
+            typer.echo(f"Wrote {path}")
+    typer.echo(DISCLAIMER)
