@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import equinox as eqx
-from jax.typing import ArrayLike
+import jax
 
-Scalar = ArrayLike
+Scalar = jax.Array | float | int
 Domain = Literal["positive", "nonnegative", "unit", "real"]
 
 _INTERVAL: dict[str, tuple[float, float]] = {

@@ -117,7 +117,7 @@ class Simulation(eqx.Module):
 def simulate(
     model: Model,
     regimen: Regimen | Events | str,
-    times: Sequence[float] | None = None,
+    times: Sequence[float] | np.ndarray | None = None,
     patients: Patients | None = None,
     *,
     outputs: Sequence[str] | None = None,
@@ -240,7 +240,7 @@ def _course(
     paths: dict[str, Array] = {}
     for owner, port, sources in model.wires:
         if owner in model.outcomes:
-            total = sum(jnp.broadcast_to(signals[s], (len(times), patients)) for s in sources)
+            total = jnp.stack([jnp.broadcast_to(signals[s], (len(times), patients)) for s in sources]).sum(0)
             paths[f"{owner}.{port}"] = total[rows]
     for name, part in model.outcomes.items():
         for port, spec in part.inputs.items():

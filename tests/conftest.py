@@ -1,11 +1,14 @@
-"""What holds for every test: 64-bit, strict shapes, checked annotations, examples that repeat."""
+"""What holds for every test: 64-bit, checked annotations, examples that repeat.
+
+Patients are the trailing axis of every array and parameters broadcast against it, so rank promotion is
+part of the design and not an error.
+"""
 
 import jax
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 install_import_hook("pkpd", "beartype.beartype")
 

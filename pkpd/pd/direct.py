@@ -57,9 +57,9 @@ class Amplifier(Component):
 
 
 class Power(Component):
-    """`effect = scale (x / reference)^exponent`, for instance a hazard that grows with a size."""
+    """`effect = coefficient (x / reference)^exponent`, for instance a hazard that grows with a size."""
 
-    scale: Scalar = parameter("effect at the reference", "*", "nonnegative")
+    coefficient: Scalar = parameter("effect at the reference", "*", "nonnegative")
     reference: Scalar = parameter("reference value of the input", "*")
     exponent: Scalar = parameter("exponent", "1", "real", default=1.0)
     inputs = {"x": Port("*")}
@@ -67,4 +67,4 @@ class Power(Component):
     direct = ("x",)
 
     def output(self, x: Values, u: Values) -> dict[str, Scalar]:
-        return {"effect": self.scale * (u["x"] / self.reference) ** self.exponent}
+        return {"effect": self.coefficient * (u["x"] / self.reference) ** self.exponent}

@@ -53,4 +53,5 @@ class WeibullSurvival(AbstractSurvival):
         index = jnp.minimum(jnp.arange(len(course.times)), frozen)
         size = jnp.exp(jnp.minimum(course.paths["log_ratio"][index], jnp.log(self.size_cap)))
         effect = summarise(self.summary, course)
-        return self.b_size * (size - 1.0) - self.b_effect * effect - self.b_direct * course.paths["direct"]
+        shift = self.b_size * (size - 1.0) - self.b_effect * effect
+        return shift - self.b_direct * course.paths["direct"]

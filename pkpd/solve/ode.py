@@ -1,6 +1,7 @@
 """The reference: adaptive, stiff, restarted at every event."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -49,7 +50,7 @@ class ODE(AbstractSolver):
         """States just before each break."""
         controller = diffrax.PIDController(self.rtol, self.atol)
 
-        def field(t: Array, y: State, flow: State) -> State:
+        def field(t: Any, y: Any, flow: Any) -> State:
             change = model.derivative(y, clock(t, since))
             return {s: jnp.asarray(change[s]) + flow.get(s, 0.0) for s in y}
 

@@ -1,0 +1,41 @@
+"""Pictures as files."""
+
+import os
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from pkpd.checks import Findings, did_you_mean, fail
+
+METADATA: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def save(figure: Figure, path: str | Path, dpi: float = 200.0) -> Path:
+    """Writes a figure as PNG, SVG or PDF, whole or not at all, and returns the path.
+
+    Raises `InputError` where the ending is another one, or the folder is missing or closed to us.
+    """
+    path = Path(path)
+    ending = path.suffix.lstrip(".").lower()
+    _check(path, ending)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            figure.savefig(file, format=ending, dpi=dpi, metadata=METADATA[ending])
+        part.replace(path)
+    except OSError as error:
+        raise fail("", "must be a file that can be written", hint=f"{error.strerror}.", file=str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _check(path: Path, ending: str) -> None:
+    findings = Findings(str(path))
+    if ending not in METADATA:
+        findings.add("", "must end in .png, .svg or .pdf", path.suffix, did_you_mean(ending, METADATA))
+    if not path.parent.is_dir():
+        findings.add("", "must be in a folder that exists", str(path.parent))
+    elif path.is_dir():
+        findings.add("", "must be a file, not a folder")
+    findings.raise_if_any()

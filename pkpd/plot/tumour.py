@@ -1,0 +1,79 @@
+"""Tumour size along the course."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from pkpd.checks import did_you_mean, fail
+from pkpd.plot.bands import draw_bands, quantiles, shade_dosing, spread_in_words
+from pkpd.plot.style import BLUE, GREEN, GREY, INK, VERMILION, describe, panels, styled
+from pkpd.plot.times import in_days
+from pkpd.simulation import Simulation
+
+SHRINKAGE, GROWTH = 0.5**0.5, 1.25**0.5
+TICKS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0)
+
+
+@styled
+def plot_tumour(
+    simulation: Simulation,
+    visits: Sequence[float] = (28.0, 56.0, 84.0, 112.0),
+    treated: float | None = None,
+    path: str = "tumour.log_ratio",
+    samples: int = 30,
+) -> Figure:
+    """Sum of tumour diameters relative to the start, with the WHO thresholds and `visits` (days).
+
+    `path` is the output that holds the log of the relative size; `samples` patients are drawn one
+    by one, `treated` is the end of dosing in days.
+
+    References: Miller AB, et al. Cancer 1981;47:207-214.
+    """
+    if path not in simulation.outputs:
+        hint = did_you_mean(path, simulation.outputs)
+        raise fail("path", "must be an output of the simulation", path, hint)
+    size = np.exp(np.asarray(simulation.outputs[path]))
+    figure, axes = panels(1, 1, 4.0)
+    panel, days = axes[0, 0], in_days(simulation)
+    panel.plot(days, size[:, :samples], color=INK, lw=0.5, alpha=0.45)
+    draw_bands(panel, days, size, BLUE)
+    shade_dosing(panel, treated)
+    _scale(panel, size)
+    _thresholds(panel)
+    _mark_visits(panel, visits)
+    panel.set(xlim=(days[0], days[-1]), xlabel="time (days)", ylabel="sum of diameters relative to the start (1)")
+    panel.legend(loc="upper left", bbox_to_anchor=(0.0, 0.94))
+    each = f"Thin: {min(samples, size.shape[1])} single patients." if size.shape[1] > 1 else ""
+    rule = "Triangles: visits; WHO criteria as sums of diameters (area −50 %, +25 %); growth is judged from the smallest size."
+    describe(figure, "Tumour size under treatment, against the criteria for response", f"{spread_in_words(size)} {each} {rule}")
+    return figure
+
+
+def _scale(axes: Axes, size: np.ndarray) -> None:
+    """A log axis from just below to just above the bands, at least 0.5 to 2."""
+    spread = quantiles(size)
+    low, high = min(0.5, 0.85 * float(spread.min())), max(2.0, 1.25 * float(spread.max()))
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(FixedLocator(TICKS))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(low, high)
+
+
+def _thresholds(axes: Axes) -> None:
+    right = axes.get_yaxis_transform()
+    for value, colour, text in (
+        (SHRINKAGE, GREEN, "response\n≤ 0.707 × start,\ntwo visits"),
+        (GROWTH, VERMILION, "progression\n≥ 1.118 × smallest"),
+    ):
+        axes.axhline(value, color=colour, ls="--", lw=1.1)
+        axes.text(1.01, value, text, transform=right, color=colour, fontsize=8, va="center")
+    axes.axhline(1.0, color=GREY, ls=":", lw=1.0)
+
+
+def _mark_visits(axes: Axes, visits: Sequence[float]) -> None:
+    bottom = axes.get_xaxis_transform()
+    axes.plot(visits, np.full(len(visits), 0.015), "^", color=INK, ms=5, transform=bottom, clip_on=False)
