@@ -69,18 +69,21 @@ class Model(eqx.Module):
     def get(self, path: str) -> Scalar:
         """The value of one parameter."""
         self._check([path])
-        if path.endswith(".iiv"):
-            return self.variability[path.removesuffix(".iiv")]
-        owner, _, symbol = path.rpartition(".")
-        return getattr(self._part(owner), symbol)
+        return self._leaf(path)
 
     def replace(self, values: Mapping[str, Any]) -> "Model":
         """The same model with other parameter values (paths as in `get`)."""
         self._check(values)
         model = self
         for path, value in values.items():
-            model = eqx.tree_at(lambda m, path=path: m.get(path), model, value)
+            model = eqx.tree_at(lambda m, path=path: m._leaf(path), model, value)
         return model
+
+    def _leaf(self, path: str) -> Any:
+        if path.endswith(".iiv"):
+            return self.variability[path.removesuffix(".iiv")]
+        owner, _, symbol = path.rpartition(".")
+        return getattr(self._part(owner), symbol)
 
     def _part(self, owner: str) -> Any:
         return self.components[owner] if owner in self.components else self.outcomes[owner]

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pkpd.card import Document, Quantity, citations
+from pkpd.card import Document, Quantity
 from pkpd.catalogue import (
     check_model_file,
+    citations,
     load_card,
     load_model,
     model_names,

@@ -1,5 +1,6 @@
 """The door for models: `models/*.toml` in, cards and models out."""
 
+from pkpd.card import citations
 from pkpd.catalogue.files import (
     check_model_file,
     load_card,
@@ -12,6 +13,7 @@ from pkpd.catalogue.files import (
 
 __all__ = [
     "check_model_file",
+    "citations",
     "load_card",
     "load_model",
     "model_names",

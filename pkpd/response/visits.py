@@ -56,18 +56,23 @@ class WHOResponse(AbstractRecord):
         margin = (threshold - sizes[:, None, :] + baseline) / self.sigma
         below, above = log_ndtr(margin), log_ndtr(-margin)
         stable = log_ndtr((jnp.log(self.growth) - _above_nadir(sizes)) / (self.sigma * np.sqrt(2.0)))[:, None, :]
-        last_below = jnp.full(below.shape[1:], -jnp.inf)
-        last_above = jnp.zeros(below.shape[1:])
-        confirmed, reached = [], jnp.full(below.shape[1:], -jnp.inf)
-        for k in range(len(self.visits)):
-            far_enough = k > 0 and self.visits[k] - self.visits[k - 1] >= self.confirmation
-            if far_enough:
-                reached = jnp.logaddexp(reached, last_below + below[k])
-            still = last_above if far_enough or k == 0 else jnp.logaddexp(last_above, last_below)
-            free = last_above if k == 0 else jnp.logaddexp(last_above, last_below)
+        never = jnp.full(sizes.shape[1:], -jnp.inf)
+        last_below, last_above = below[0], above[0] + stable[0]
+        confirmed, reached = [never], None
+        for k in range(1, len(self.visits)):
+            free = jnp.logaddexp(last_above, last_below)
+            still = free
+            if self.visits[k] - self.visits[k - 1] >= self.confirmation:
+                now = last_below + below[k]
+                reached = now if reached is None else jnp.logaddexp(reached, now)
+                still = last_above
             last_below, last_above = still + below[k], free + above[k] + stable[k]
-            confirmed.append(reached)
-        return logsumexp(jnp.stack(confirmed) + _LOG_WEIGHTS[:, None], axis=1)
+            confirmed.append(never if reached is None else _over_baseline(reached))
+        return jnp.stack(confirmed)
+
+
+def _over_baseline(log_probability: Float[Array, "nodes patients"]) -> Float[Array, " patients"]:
+    return jnp.minimum(logsumexp(log_probability + _LOG_WEIGHTS[:, None], axis=0), 0.0)
 
 
 def _above_nadir(sizes: Float[Array, "visits patients"]) -> Float[Array, "visits patients"]:

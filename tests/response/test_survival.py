@@ -1,0 +1,67 @@
+"""Survival and the summaries against integrals done elsewhere."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from pkpd.response import Course, PerformanceStatus, WeibullSurvival
+from pkpd.response.summary import SUMMARIES, summarise
+
+TIMES = np.unique(np.concatenate([np.arange(0.0, 43.0, 1.0), np.arange(42.0, 365.0, 3.5), [84.0, 365.0]]))
+
+
+def size(t):
+    return 0.004 * t - 0.35 * (1 - np.exp(-t / 30))
+
+
+def excess(t):
+    return np.where(t < 28, 3 * (1 - np.exp(-0.069 * t)), 3 * (1 - np.exp(-0.069 * 28)) * np.exp(-0.069 * (t - 28)))
+
+
+def memory(t):
+    """Integral of the excess, kmem = 0."""
+    return quad(excess, 0, t, points=[28.0] if t > 28 else None, limit=200)[0]
+
+
+@pytest.fixture
+def course():
+    paths = {
+        "log_ratio": jnp.asarray(size(TIMES))[:, None],
+        "excess": jnp.asarray(excess(TIMES))[:, None],
+        "memory": jnp.asarray([memory(t) for t in TIMES])[:, None],
+        "direct": jnp.zeros((len(TIMES), 1)),
+    }
+    return Course(jnp.asarray(TIMES), paths, jnp.asarray(28.0))
+
+
+def test_cumulative_hazard(course):
+    outcome = WeibullSurvival(scale=0.0044, shape=1.23, b_size=0.9, b_effect=0.4, freeze=84.0)
+
+    def hazard(t):
+        shift = 0.9 * np.expm1(size(min(t, 84.0))) - 0.4 * memory(t) / 28
+        return 1.23 * 0.0044**1.23 * t**0.23 * np.exp(shift)
+
+    exact = quad(hazard, 0, 365.0, points=[28.0, 84.0], limit=200)[0]
+    assert outcome.cumulative_hazard(course)[-1, 0] == pytest.approx(exact, rel=5e-4)
+
+
+def test_without_covariates_it_is_weibull(course):
+    outcome = WeibullSurvival(scale=0.0044, shape=1.23, freeze=84.0)
+    assert outcome.cumulative_hazard(course)[:, 0] == pytest.approx((0.0044 * TIMES) ** 1.23, rel=1e-12)
+
+
+def test_summaries(course):
+    found = {kind: np.asarray(summarise(kind, course))[:, 0] for kind in SUMMARIES}
+    end = len(TIMES) - 1
+    assert found["cumulative"][end] == pytest.approx(memory(365.0) / 28, rel=2e-3)
+    assert found["memory"][end] == pytest.approx(memory(365.0) / 28, rel=1e-12)
+    assert found["first 28 days"][end] == pytest.approx(memory(28.0) / 28, rel=2e-3)
+    assert found["block mean"][end] == pytest.approx(memory(28.0) / 28, rel=2e-3)
+    assert found["peak"][end] == pytest.approx(excess(28.0), rel=1e-12)
+
+
+def test_performance_status(course):
+    outcome = PerformanceStatus(b0=-1.5, b_effect=0.7, assessed=28.0)
+    logit = -1.5 + 0.7 * memory(28.0) / 28
+    assert np.exp(outcome.log_recorded(course))[0, 0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-9)
