@@ -50,9 +50,26 @@ class FactResult:
 
     def as_dict(self) -> dict[str, object]:
         """The fact and the result in plain JSON."""
-        kept = ("regimen", "quantity", "output", "unit", "low", "high", "kind", "source", "at", "spread", "why")
+        kept = (
+            "regimen",
+            "quantity",
+            "output",
+            "unit",
+            "low",
+            "high",
+            "kind",
+            "source",
+            "at",
+            "spread",
+            "why",
+        )
         told = {name: getattr(self.fact, name) for name in kept}
-        found = {"published": self.fact.value, "value": self.value, "ratio": self.ratio, "inside": self.inside}
+        found = {
+            "published": self.fact.value,
+            "value": self.value,
+            "ratio": self.ratio,
+            "inside": self.inside,
+        }
         return told | found
 
 
@@ -146,7 +163,9 @@ def evaluate(model: Model, card: Card) -> list[FactResult]:
         return [FactResult(fact, patient.measure(courses[fact.regimen], fact)) for fact in facts]
 
 
-def _compile(model: Model, unravel: Callable[[Array], Model]) -> tuple[Callable[..., Array], Callable[..., Array]]:
+def _compile(
+    model: Model, unravel: Callable[[Array], Model]
+) -> tuple[Callable[..., Array], Callable[..., Array]]:
     """The right-hand side of the flat states, and quantities of outputs along sampled states."""
     states, drugs = model.states, [drug.name for drug in model.drugs]
 

@@ -84,22 +84,20 @@ class Cascade:
         self._from_modes |= shares
 
     def flow(self, y: State, time: Array, rate: State) -> State:
-        """States after `time` from `y`, with a constant inflow `rate` into some of them."""
-        start = [sum(w * y[s] for s, w in left.items()) for left in (mode.left for mode in self._modes)]
-        later = [self._mode(i, start, time, rate) for i in range(len(self._modes))]
-        return {s: sum(w * later[i] for i, w in self._from_modes[s].items()) for s in self.names}
+        """States after `time` from `y` (missing ones are zero), with a constant inflow `rate` into some."""
+        later = [self._mode(i, y, time, rate) for i in range(len(self._modes))]
+        found = {s: [w * v for i, w in self._from_modes[s].items() for v in later[i]] for s in self.names}
+        return {s: sum(v[1:], v[0]) if v else jnp.zeros(()) for s, v in found.items()}
 
-    def _mode(self, index: int, start: list, time: Array, rate: State) -> Array:
-        total = jnp.zeros(())
-        zero = jnp.zeros(())
+    def _mode(self, index: int, y: State, time: Array, rate: State) -> list[Array]:
+        terms = []
         for path, weight in self._paths(index):
             rates = tuple(self._modes[i].rate for i in path)
-            total = total + weight * start[path[0]] * divided_difference(rates, time)
-            inflow = {s: w for s, w in self._modes[path[0]].left.items() if s in rate}
-            if inflow:
-                entering = sum(w * rate[s] for s, w in inflow.items())
-                total = total + weight * entering * divided_difference((zero, *rates), time)
-        return total
+            for entering, between in ((y, rates), (rate, (jnp.zeros(()), *rates))):
+                given = [w * entering[s] for s, w in self._modes[path[0]].left.items() if s in entering]
+                if given:
+                    terms.append(weight * sum(given) * divided_difference(between, time))
+        return terms
 
     def _paths(self, index: int) -> list[tuple[tuple[int, ...], Array | float]]:
         found: list[tuple[tuple[int, ...], Array | float]] = [((index,), 1.0)]

@@ -9,187 +9,225 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pkpd.checks import fail
 from pkpd.dosing.events import Events
 from pkpd.model import Model
+from pkpd.solve.calendar import REST, Calendar, Past, calendar
 from pkpd.solve.cascade import Cascade
 from pkpd.solve.halves import Halves, halves
 from pkpd.solve.solver import AbstractSolver, clock, first_dose, jumps_of, start_states
 from pkpd.solve.stepper import NODES, WEIGHTS, State, step
 from pkpd.solve.structure import structure
-from pkpd.solve.timeline import Panels, layout, panels
+from pkpd.solve.timeline import layout, panels
 
-_LEGENDRE = ((1.0, -1.0, 1.0), (1.0, 0.0, -0.5), (1.0, 1.0, 1.0))
-Moments = dict[str, Array]
+Moments = dict[str, tuple[Array, ...]]
+Scalars = tuple[Array, ...]
+COUNT = 3
 
 
-class _Plan(NamedTuple):
-    """Concrete layout: which doses make up each kind of day, and which kind each window is.
+def _legendre(x: Array | float) -> tuple:
+    """The first polynomials that are orthogonal on (0, 1)."""
+    return 1.0, 2.0 * x - 1.0, 6.0 * x * (x - 1.0) + 1.0
 
-    `patterns[k]` are indices of doses that stand for a kind of day; `runs` are pairs (yesterday,
-    today) of kinds, -1 for none; `run` and `length`, `start` describe the windows.
-    """
 
-    patterns: list[tuple[int, ...]]
-    offsets: list[float]
-    runs: list[tuple[int, int]]
-    run: np.ndarray
-    start: np.ndarray
-    length: np.ndarray
+class _Grid(NamedTuple):
+    """Panels of kinds of day [panels, kinds, 1, patients], and the cascade's states at each stage."""
+
+    start: Array
+    length: Array
+    amount: State
+    rate: State
+    known: list[State]
+
+    def widen(self, size: int) -> "_Grid":
+        """With empty panels at the end."""
+        missing = size - len(self.start)
+        return jax.tree.map(lambda v: jnp.pad(v, ((0, missing), *(((0, 0),) * (v.ndim - 1)))), self)
 
 
 class Daily(AbstractSolver):
     """Slow states of patients on a daily calendar, good to about 1e-3.
-
-    Yesterday's and today's doses decide a day's kinetics, up to one slow state that changes the
-    clearance. For each kind of day the within-day course of the signals that drive the slow states
-    is integrated on a graded mesh at three levels of that state and projected on a quadratic, so
-    that a nonlinear stimulus is never computed from a mean concentration. The slow states then
-    take one Runge-Kutta step a day, and a week once the drugs have gone.
-
-    Applies when at most one slow state, a turnover pool, acts on the fast ones, and when the slow
-    derivatives are affine in the signals; refuses otherwise. Doses must be concrete: use
-    `FixedGrid` or `ODE` for gradients in the schedule. Returns slow states only.
     """
 
     per_day: float = eqx.field(static=True, default=16.0)
     inner: float = eqx.field(static=True, default=0.15)
     outer: float = eqx.field(static=True, default=6.0)
     newton: int = eqx.field(static=True, default=2)
+    probe: float = eqx.field(static=True, default=6.0)
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         parts = halves(model)
         day = model.units.day
-        plan = _plan(events, max(times, default=0.0), day)
+        plan = calendar(events, times, day)
         since = first_dose(model, jumps_of(model, events, patients))
-        table, upper = self._table(model, parts, events, plan, day, patients)
+        table, upper = self._table(model, parts, events, plan, patients)
         first = {s: v for s, v in start_states(model, patients).items() if s in parts.slow_states}
 
-        def signals(run: Array, y: State, x: int) -> State:
+        def advance(y: State, course: State, origin: Array, start: Array, length: Array) -> State:
             weights = _interpolate(parts, model, y, upper)
-            return {
-                name: sum(
-                    p * sum(w * c for w, c in zip(weights, jnp.unstack(coefficients[run], axis=1), strict=True))[b]
-                    for b, p in enumerate(_LEGENDRE[x])
-                )
-                for name, coefficients in table.items()
-            }
+            known = {s: [sum(w * c[b, i] for i, w in enumerate(weights)) for b in range(COUNT)] for s, c in course.items()}
 
-        def advance(y: State, run: Array, start: Array, length: Array) -> State:
-            def slope(values: State, x: int) -> State:
-                ticks = clock(start + x / 2 * length, since)
-                known = signals(run, values, x)
-                change = model.derivative(values, ticks, parts.slow, parts.slow, known)
+            def slope(values: State, share: float) -> State:
+                time = start + share * length
+                ticks = clock(time, since)
+                polynomials = _legendre((time - origin) / day)
+                signals = {s: sum(p * c for p, c in zip(polynomials, v, strict=True)) for s, v in known.items()}
+                change = model.derivative(values, ticks, parts.slow, parts.slow, signals)
                 return {s: jnp.asarray(change[s]) for s in values}
 
             return _runge_kutta(slope, y, length)
 
-        def window(y: State, x: tuple[Array, Array, Array]) -> tuple[State, State]:
+        def window(y: State, x: tuple) -> tuple[State, State]:
             return advance(y, *x), y
 
-        windows = (jnp.asarray(plan.run), jnp.asarray(plan.start), jnp.asarray(plan.length))
-        _, starts = jax.lax.scan(window, first, windows)
-        at = np.searchsorted(plan.start, np.asarray(times, float) + 1e-9) - 1
-        rest = np.asarray(times, float) - plan.start[at]
+        length = np.diff(plan.start)
+        chosen = np.eye(len(plan.runs))[plan.run]
+        course = {s: jnp.tensordot(chosen, v, 1) for s, v in table.items()}
+        _, path = jax.lax.scan(window, first, (course, jnp.asarray(plan.origin[:-1]), jnp.asarray(plan.start[:-1]), jnp.asarray(length)))
+        last, path = _, path
+        path = {s: jnp.concatenate([path[s], last[s][None]]) for s in path}
+        wanted = np.asarray(times, float)
+        at = np.searchsorted(plan.start, wanted + 1e-9 * day) - 1
+        rest = wanted - plan.start[at]
+        found = {s: v[at] for s, v in path.items()}
+        between = np.flatnonzero(np.abs(rest) > 1e-9 * day)
+        if len(between):
+            at = at[between]
+            some = {s: v[at] for s, v in path.items()}
+            own = {s: v[at] for s, v in course.items()}
+            moved = jax.vmap(advance)(some, own, jnp.asarray(plan.origin[at]), jnp.asarray(plan.start[at]), jnp.asarray(rest[between]))
+            found = {s: v.at[between].set(moved[s]) for s, v in found.items()}
+        return found
 
-        def finish(x: tuple[Array, Array, Array, State]) -> State:
-            run, start, length, y = x
-            return advance(y, run, start, length)
-
-        picked = {s: v[at] for s, v in starts.items()}
-        return jax.lax.map(finish, (jnp.asarray(plan.run[at]), jnp.asarray(plan.start[at]), jnp.asarray(rest), picked))
-
-    def _table(
-        self, model: Model, parts: Halves, events: Events, plan: _Plan, day: float, patients: int
-    ) -> tuple[Moments, Array]:
-        """Signals by run as [runs, 3 moments, levels, patients], and the log of the highest level."""
-        if parts.coupled is None:
-            return self._runs(model, parts, events, plan, day, patients, jnp.zeros((1, 1))), jnp.zeros(())
-        pool = parts.pool
-        assert pool is not None
-        lowest = jnp.zeros((1, 1))
-        base = self._runs(model, parts, events, plan, day, patients, lowest)
-        driven = sum(jnp.max(base[s][:, 0, 0], axis=0) for s in parts.pool_drive)
-        upper = jnp.log1p(jnp.maximum(driven, 0.0)) * 1.02
-        levels = jnp.stack([upper / 2, upper])
-        more = self._runs(model, parts, events, plan, day, patients, levels)
-        return {s: jnp.concatenate([base[s], more[s]], axis=2) for s in base}, upper
-
-    def _runs(
-        self, model: Model, parts: Halves, events: Events, plan: _Plan, day: float, patients: int, level: Array
-    ) -> Moments:
-        """All kinds of day at log levels [levels, patients]: from nothing first, then after each other."""
-        grids = [self._grid(model, events, plan, kind, day, patients) for kind in range(len(plan.patterns))]
-        quiet = self._grid(model, events, plan, -1, day, patients)
-        size = max(len(g.start) for g in [*grids, quiet])
-        shape = (1, level.shape[0], patients)
-        zero = {s: jnp.zeros(shape) for s in parts.fast_states}
-        resting = self._window(model, parts, _joined([quiet], size), zero, level, day)[1]
-        found: dict[tuple[int, int], Moments] = {(-1, -1): {s: v[0] for s, v in resting.items()}}
-        if grids:
-            many = {s: jnp.broadcast_to(v, (len(grids), *shape[1:])) for s, v in zero.items()}
-            ends, alone = self._window(model, parts, _joined(grids, size), many, level, day)
-            found |= {(-1, k): {s: v[k] for s, v in alone.items()} for k in range(len(grids))}
-            after = [run for run in plan.runs if run[0] >= 0]
-            before = np.array([run[0] for run in after])
-            today = [grids[k] if k >= 0 else quiet for _, k in after]
-            _, both = self._window(
-                model, parts, _joined(today, size), {s: v[before] for s, v in ends.items()}, level, day
-            )
-            found |= {run: {s: v[i] for s, v in both.items()} for i, run in enumerate(after)}
-        return {s: jnp.stack([found[run][s] for run in plan.runs]) for s in parts.boundary}
-
-    def _grid(self, model: Model, events: Events, plan: _Plan, kind: int, day: float, patients: int) -> Panels:
-        doses = plan.patterns[kind] if kind >= 0 else ()
-        chosen = events.take(doses, [plan.offsets[i] for i in doses])
-        jumps = jumps_of(model, chosen, patients)
-        hour = day / 24.0
-        cuts = layout(jumps, [0.0, day], self.per_day, self.inner * hour, self.outer * hour, day, 3 * day)
-        return panels(jumps, [0.0, day], cuts)
-
-    def _window(
-        self, model: Model, parts: Halves, grid: Panels, y: State, level: Array, day: float
-    ) -> tuple[State, Moments]:
-        """Fast states after a window and the moments of the boundary signals over it."""
-        blocks, cascade = structure(model).fast, Cascade(model, structure(model).cascade)
-        fixed = parts.level(model, level)
-        shape = jnp.broadcast_shapes(*(v.shape for v in y.values()))
-        carry = (y, {s: jnp.zeros(shape) for b in blocks for s in b.states}, _no_moments(parts, shape))
+    def _table(self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int) -> tuple[State, Array]:
+        """Signals by run as [runs, moments, levels, patients], and the log of the highest level."""
+        wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
         ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
+        rest = model.signals({**model.initial(), **{s: jnp.zeros(()) for s in parts.fast_states}}, ticks, parts.fast | {parts.pool or ""})
+        upper, levels = jnp.zeros(()), jnp.zeros((1, 1, 1))
+        found = {}
+        if len(plan.kinds):
+            first, second, before = _passes(plan)
+            if parts.coupled is not None:
+                coarse = self._grid(model, events, plan, first, patients, self.probe)
+                zero = {s: jnp.zeros((len(first), 1, patients)) for b in structure(model).fast for s in b.states}
+                _, probe = self._days(wide, parts, coarse, zero, levels)
+                driven = sum(jnp.max(probe[s][0], axis=(0, 1)) for s in parts.pool_drive)
+                upper = jnp.log1p(jnp.maximum(driven, 0.0))
+                levels = jnp.stack([jnp.zeros_like(upper), upper / 2, upper])[None]
+            size = max(len(first), len(second))
+            grids = [self._grid(model, events, plan, x + x[:1] * (size - len(x)), patients, self.per_day) for x in (first, second)]
+            width = max(len(g.start) for g in grids)
+            grid = jax.tree.map(lambda *v: jnp.stack(v), *(g.widen(width) for g in grids))
+            links = np.zeros((2, size, size))
+            links[1, np.arange(len(before)), before] = 1.0
+            zero = {s: jnp.zeros((size, levels.shape[1], patients)) for b in structure(model).fast for s in b.states}
+
+            def phase(ends: State, x: tuple) -> tuple[State, Moments]:
+                grid, link = x
+                return self._days(wide, parts, grid, {s: jnp.tensordot(link, v, 1) for s, v in ends.items()}, levels)
+
+            _, moments = jax.lax.scan(phase, zero, (grid, jnp.asarray(links)))
+            for i, run in enumerate(plan.runs):
+                if run != (REST, REST):
+                    entry = (run[1], _trim(plan.past[i]))
+                    k = (0, first.index(entry)) if run[0] == REST else (1, second.index(entry))
+                    found[run] = {s: jnp.stack([m[k] for m in v]) for s, v in moments.items()}
+        size = (COUNT, levels.shape[1], patients)
+        flat = jnp.asarray([1.0] + [0.0] * (COUNT - 1))[:, None, None]
+        found[REST, REST] = {s: jnp.broadcast_to(flat * jnp.reshape(jnp.asarray(rest[s]), (1, 1, -1)), size) for s in parts.boundary}
+        return {s: jnp.stack([found[run][s] for run in plan.runs]) for s in parts.boundary}, upper
+
+    def _grid(self, model: Model, events: Events, plan: Calendar, entries: Sequence[tuple[int, Past]], patients: int, per_day: float) -> _Grid:
+        day = model.units.day
+        hour = day / 24.0
+        wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
+        cascade = Cascade(wide, structure(model).cascade)
+        jumps, made = {}, {}
+        for kind in {kind for kind, past in entries} | {k for _, past in entries for k in past}:
+            doses = plan.kinds[kind] if kind != REST else ()
+            j = jumps_of(model, events.take(doses, [plan.offset[i] for i in doses]), patients)
+            jumps[kind] = eqx.tree_at(lambda j: j.time, j, jnp.minimum(j.time, day))
+        for kind in {kind for kind, past in entries}:
+            cuts = layout(jumps[kind], [0.0, day], per_day, self.inner * hour, self.outer * hour, day, 3 * day, 0.0 if kind != REST else -day)
+            made[kind] = panels(jumps[kind], [0.0, day], cuts)
+        own = {b for block in structure(model).fast for b in block.states}
+        states = sorted({s for j in jumps.values() for s in j.state})
+        rows = []
+        def at(kind, time, begin):
+            """Cascade states at `time` from the doses of the kind given at their times."""
+            total = {s: jnp.zeros(jnp.shape(time)) for s in cascade.names}
+            j = jumps[kind]
+            for i, s in enumerate(j.state):
+                if s not in own:
+                    part = cascade.flow({s: j.amount[i][None,None]}, jnp.maximum(time - j.time[i][None,None], 0.0), {s: j.rate[i][None,None]} if any(events.infused) else {})
+                    given = begin >= j.time[i][None,None]
+                    total = {n: total[n] + jnp.where(given, v, 0.0) for n, v in part.items()}
+            return total
+        for kind, past in entries:
+            start = {s: jnp.zeros((1,1,patients)) for s in cascade.names}
+            for i, k in enumerate(past):
+                t = jnp.full((1,1,1), (i + 1) * day)
+                start = {s: start[s] + v for s, v in at(k, t, t).items()}
+            g = made[kind]
+            def course(begin, length):
+                out = []
+                for node in NODES:
+                    t = begin + node * length
+                    carried = cascade.flow(start, t, {}) if past else {}
+                    out.append({s: v + carried.get(s, 0.0) for s, v in at(kind, t, begin).items()})
+                return out
+            known = jax.vmap(course)(g.start[:, None, None], g.length[:, None, None])
+            zero = jnp.zeros_like(g.start)
+            wide_ = lambda v: v[:, None, None]
+            rows.append(_Grid(wide_(g.start), wide_(g.length), {s: wide_(g.amount.get(s, zero)) for s in states if s in own}, {s: wide_(g.rate.get(s, zero)) for s in states if s in own}, known))
+        width = max(len(r.start) for r in rows)
+        return jax.tree.map(lambda *v: jnp.concatenate(v, axis=1), *(r.widen(width) for r in rows))
+
+    def _days(self, model: Model, parts: Halves, grid: _Grid, y: State, level: Array) -> tuple[State, Moments]:
+        """Fast states after days of several kinds from `y`, and the moments of the signals over them."""
+        day = model.units.day
+        pool = tuple(b for b in structure(model).slow if b.states == (parts.coupled,))
+        blocks = (*structure(model).fast, *pool)
+        fixed = {s: jnp.zeros(()) for s in parts.slow_states}
+        shape = jnp.broadcast_shapes(*(v.shape for v in y.values()))
+        own = dict(y)
+        if parts.coupled:
+            own[parts.coupled] = jnp.broadcast_to(jnp.asarray(model.get(f"{parts.pool}.base")) * jnp.exp(level), shape)
+        ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
+        still = {s: jnp.zeros(shape) for s in own}
+        moments = {s: tuple(jnp.zeros(shape) for _ in range(COUNT)) for s in parts.boundary}
 
         @jax.checkpoint
-        def panel(carry: tuple[State, State, Moments], x: tuple) -> tuple[tuple[State, State, Moments], None]:
+        def panel(carry: tuple[State, State, Moments], x: _Grid) -> tuple[tuple[State, State, Moments], None]:
             y, slope, moments = carry
-            start, length, amount, rate = x
-            y = y | {s: y[s] + amount[s] for s in amount}
-            stages, slope = step(
-                model,
-                blocks,
-                y | fixed,
-                slope,
-                length,
-                lambda offset: ticks,
-                lambda offset: cascade.flow(y, offset, rate),
-                rate,
-                self.newton,
-            )
+            y = y | {s: y[s] + x.amount[s] for s in x.amount}
+            stages, slope = step(model, blocks, fixed | y, slope, x.length, lambda offset: ticks, x.known, x.rate, self.newton)
             for stage, node, weight in zip(stages, NODES, WEIGHTS, strict=True):
                 found = model.signals(stage, ticks, parts.fast | {parts.pool or ""})
-                x = (start + node * length) / day
-                scaled = weight * length / day
-                polynomials = (scaled, 3 * scaled * (2 * x - 1), 5 * scaled * (6 * x * x - 6 * x + 1))
-                moments = {
-                    s: v + jnp.stack([jnp.broadcast_to(p * found[s], shape) for p in polynomials], axis=1)
-                    for s, v in moments.items()
-                }
-            return ({s: jnp.broadcast_to(stages[-1][s], y[s].shape) for s in y}, slope, moments), None
+                scaled = weight * x.length / day
+                p = [(2 * b + 1) * scaled * v for b, v in enumerate(_legendre((x.start + node * x.length) / day))]
+                moments = {s: tuple(m + q * found[s] for m, q in zip(v, p, strict=True)) for s, v in moments.items()}
+            return ({s: stages[-1][s] for s in y}, slope, moments), None
 
-        (y, _, moments), _ = jax.lax.scan(panel, carry, (grid.start, grid.length, grid.amount, grid.rate))
-        return y, moments
+        (own, _, moments), _ = jax.lax.scan(panel, (own, still, moments), grid)
+        return {s: own[s] for s in y}, moments
 
 
-def _no_moments(parts: Halves, shape: tuple[int, ...]) -> Moments:
-    return {s: jnp.zeros((shape[0], 3, *shape[1:])) for s in parts.boundary}
+def _trim(past: Past) -> Past:
+    return past[:-1] if past and past[-1] == REST and False else past
+
+
+def _passes(plan: Calendar) -> tuple[list, list, list[int]]:
+    first, second = [], []
+    for run, past in zip(plan.runs, plan.past, strict=True):
+        if run == (REST, REST):
+            continue
+        if run[0] == REST:
+            first.append((run[1], past))
+        else:
+            second.append((run[1], past))
+    first = list(dict.fromkeys(first + [(past[0], past[1:]) for _, past in second]))
+    return first, second, [first.index((past[0], past[1:])) for _, past in second]
 
 
 def _interpolate(parts: Halves, model: Model, y: State, upper: Array) -> tuple[Array, ...]:
@@ -201,85 +239,12 @@ def _interpolate(parts: Halves, model: Model, y: State, upper: Array) -> tuple[A
     return (2 * u - 1) * (u - 1), 4 * u * (1 - u), u * (2 * u - 1)
 
 
-def _runge_kutta(slope: Callable[[State, int], State], y: State, h: Array) -> State:
+def _runge_kutta(slope: Callable[[State, float], State], y: State, h: Array) -> State:
     def at(k: State, share: float) -> State:
         return {s: y[s] + share * h * k[s] for s in y}
 
-    a = slope(y, 0)
-    b = slope(at(a, 0.5), 1)
-    c = slope(at(b, 0.5), 1)
-    d = slope(at(c, 1.0), 2)
+    a = slope(y, 0.0)
+    b = slope(at(a, 0.5), 0.5)
+    c = slope(at(b, 0.5), 0.5)
+    d = slope(at(c, 1.0), 1.0)
     return {s: y[s] + h / 6 * (a[s] + 2 * b[s] + 2 * c[s] + d[s]) for s in y}
-
-
-def _joined(grids: Sequence[Panels], size: int) -> Panels:
-    """Grids side by side as [panels, runs, 1, patients], the shorter ones ending in empty panels."""
-    entries = sorted({s for g in grids for s in g.amount})
-
-    def join(values: list[Array]) -> Array:
-        padded = [jnp.pad(v, ((0, size - len(v)), (0, 0))) for v in values]
-        return jnp.stack(padded, axis=1)[:, :, None, :]
-
-    def by_entry(pick: str) -> dict[str, Array]:
-        return {s: join([getattr(g, pick).get(s, jnp.zeros_like(g.start)) for g in grids]) for s in entries}
-
-    return Panels(
-        join([g.start for g in grids]),
-        join([g.length for g in grids]),
-        by_entry("amount"),
-        by_entry("rate"),
-        grids[0].last,
-    )
-
-
-def _plan(events: Events, horizon: float, day: float) -> _Plan:
-    try:
-        values = [np.asarray(v) for v in (events.time, events.amount, events.duration)]
-    except jax.errors.TracerArrayConversionError as error:
-        raise fail("solver", "must not be Daily for gradients in the schedule", hint="Use FixedGrid.") from error
-    nominal = np.asarray(events.nominal)
-    phase = _phase(nominal, day)
-    index = np.floor((nominal - phase) / day + 1e-9).astype(int)
-    offset = values[0] - (phase + index * day)
-    keys: dict[int, list] = {}
-    for i, d in enumerate(index):
-        keys.setdefault(int(d), []).append((events.route[i], round(offset[i], 9), values[1][i], values[2][i], i))
-    kinds: dict[tuple, tuple[int, ...]] = {}
-    kind_of = {}
-    for d, doses in keys.items():
-        key = tuple(sorted(dose[:4] for dose in doses))
-        kinds.setdefault(key, tuple(dose[4] for dose in doses))
-        kind_of[d] = list(kinds).index(key)
-    first, last = min(kind_of, default=0), max(kind_of, default=-1)
-    starts, runs = [], []
-    if phase > 0 or first > 0:
-        starts, runs = _gap(0.0, phase + first * day, day)
-    for d in range(first, last + 3 if kind_of else first):
-        starts.append(phase + d * day)
-        runs.append((kind_of.get(d - 1, -1), kind_of.get(d, -1)))
-    tail = _gap(phase + (last + 3) * day if kind_of else 0.0, max(horizon, day) + 7 * day, day)
-    starts, runs = starts + tail[0], runs + tail[1]
-    unique = sorted(set(runs))
-    length = np.append(np.diff(starts), 7 * day)
-    run = np.array([unique.index(r) for r in runs])
-    return _Plan(list(kinds.values()), offset.tolist(), unique, run, np.array(starts), length)
-
-
-def _gap(start: float, end: float, day: float) -> tuple[list[float], list[tuple[int, int]]]:
-    """Windows without doses, from a day to a week long."""
-    starts, t, length = [], start, day
-    while t < end - 1e-9:
-        starts.append(t)
-        t = min(t + length, end)
-        length = min(length * 1.25, 7 * day)
-    return starts, [(-1, -1)] * len(starts)
-
-
-def _phase(nominal: np.ndarray, day: float) -> float:
-    """Where windows start within the day: at the dose that follows the longest gap."""
-    clock_times = np.unique(np.round(np.mod(nominal, day), 9))
-    if not len(clock_times):
-        return 0.0
-    gaps = np.diff(np.concatenate([[clock_times[-1] - day], clock_times]))
-    return float(clock_times[int(np.argmax(gaps))])
-

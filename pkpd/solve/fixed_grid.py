@@ -11,7 +11,7 @@ from pkpd.dosing.events import Events
 from pkpd.model import Model
 from pkpd.solve.cascade import Cascade
 from pkpd.solve.solver import AbstractSolver, clock, first_dose, jumps_of, start_states, start_times
-from pkpd.solve.stepper import State, step
+from pkpd.solve.stepper import NODES, State, step
 from pkpd.solve.structure import structure
 from pkpd.solve.timeline import layout, panels
 
@@ -59,7 +59,7 @@ class FixedGrid(AbstractSolver):
                 slope,
                 length,
                 lambda offset: clock(begin + offset, since),
-                lambda offset: cascade.flow(y, offset, rate),
+                [cascade.flow(y, node * length, rate) for node in NODES],
                 rate,
                 self.newton,
             )

@@ -1,6 +1,6 @@
 """One implicit Runge-Kutta step of a model, block by block, for whole batches of patients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,22 +30,22 @@ def step(
     slope: State,
     length: Array,
     ticks: Callable[[Array], Values],
-    known: Callable[[Array], State],
+    known: Sequence[State],
     rate: Values,
     newton: int = 2,
 ) -> tuple[list[State], State]:
     """States at the three stages (the last one is the end of the step) and the slope at the end.
 
     Blocks are solved in turn; a state that a block needs before its turn is predicted by `slope`,
-    the slope at the end of the step before. `known` gives states that are known as functions of the
-    offset, `ticks` the clock signals, `rate` the inflow by state; other states stay as they are.
+    the slope at the end of the step before. `known` gives states that are known, by stage, `ticks` the
+    clock signals at an offset, `rate` the inflow by state; other states stay as they are.
     """
     slopes: list[State] = []
     stages: list[State] = []
     scaled = GAMMA * length
-    for node, earlier in zip(NODES, _EARLIER, strict=True):
+    for node, earlier, given in zip(NODES, _EARLIER, known, strict=True):
         clock = ticks(node * length)
-        base = y | known(node * length)
+        base = y | given
         for s in slope:
             for weight, before in zip(earlier, slopes, strict=True):
                 base[s] = base[s] + length * weight * before[s]

@@ -47,19 +47,19 @@ def graded(length: float, panels: int, inner: float, outer: float) -> np.ndarray
 
 
 def layout(
-    jumps: Jumps, times: Sequence[float], per_day: float, inner: float, outer: float, day: float, quiet: float
+    jumps: Jumps, times: Sequence[float], per_day: float, inner: float, outer: float, day: float, quiet: float, since: float = -np.inf
 ) -> list[np.ndarray]:
     """How each segment is cut, decided on the nominal times, so that the shape is static.
 
     `per_day` panels cover a day that starts with a dose; when no dose was given for `quiet`, a
-    panel lasts two days.
+    panel lasts two days. `since` is the time of the last dose before.
     """
     breaks = np.concatenate([jumps.nominal, np.asarray(times, float)])
     kinds = np.concatenate([np.ones(len(jumps.nominal), bool), np.zeros(len(times), bool)])
     order = np.argsort(breaks, kind="stable")
     breaks, kinds = breaks[order], kinds[order]
     total = np.log1p(day / inner) + day / outer
-    cuts, since = [], -np.inf
+    cuts = []
     for i in range(len(breaks) - 1):
         since = breaks[i] if kinds[i] else since
         length = breaks[i + 1] - breaks[i]
