@@ -8,6 +8,7 @@ from pkpd.catalogue.files import (
     model_names,
     model_path,
     model_titles,
+    read_toml,
     shipped,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "model_names",
     "model_path",
     "model_titles",
+    "read_toml",
     "shipped",
 ]

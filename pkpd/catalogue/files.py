@@ -4,7 +4,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pkpd.card import Card, Document
 from pkpd.checks import Fault, InputError, did_you_mean, fail
@@ -92,9 +92,14 @@ def _drug_path(use: str, folder: Path) -> Path:
 
 
 def _read(path: Path) -> Document:
-    """A file's tables; raises `InputError` where it is not TOML."""
+    """A model file's tables; raises `InputError` where it is not TOML."""
     in_catalogue = path.parent.resolve() == shipped("models").resolve()
     label = f"models/{path.name}" if in_catalogue else path.as_posix()
+    return Document(path.stem, label, read_toml(path, label))
+
+
+def read_toml(path: Path, label: str) -> dict[str, Any]:
+    """The tables of a TOML file, `label` in messages; raises `InputError` where it is none."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -103,14 +108,13 @@ def _read(path: Path) -> Document:
     if len(data) > MAX_BYTES:
         raise fail("", f"must have at most {MAX_BYTES} bytes", file=label)
     try:
-        content = tomllib.loads(data.decode("utf-8-sig"))
+        return tomllib.loads(data.decode("utf-8-sig"))
     except RecursionError as error:
         raise fail("", "must not be nested so deeply", file=label) from error
     except UnicodeDecodeError as error:
         raise fail("", "must be text in UTF-8", file=label) from error
     except ValueError as error:
         raise _not_toml(str(error), data, label) from error
-    return Document(path.stem, label, content)
 
 
 def _not_toml(message: str, data: bytes, label: str) -> InputError:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -73,9 +74,11 @@ def fit_problem(
     say = progress or (lambda message: None)
     begin = time.perf_counter()
     say(f"climbing from {settings.starts} starts drawn from the prior")
-    climbed = climb(problem, prior_starts(problem, settings.starts, settings.seed))
+    compiled_gradient = gradient_of(problem)
+    gradient = partial(compiled_gradient, problem.patients)
+    climbed = climb(gradient, prior_starts(problem, settings.starts, settings.seed))
     say("polishing the mode")
-    mode = polish(problem, climbed.points[np.nanargmax(climbed.log_density)])
+    mode = polish(gradient, climbed.points[np.nanargmax(climbed.log_density)])
     found: dict[str, Any] = {}
     draws = None
     if quick:
@@ -89,7 +92,7 @@ def fit_problem(
         found["laplace_gap"] = laplace.gap(mode, draws)
     say("checking the normal approximation and the virtual patients")
     found["pareto_k"] = laplace.trust(problem, mode, seed=settings.seed)
-    found |= patient_noise(problem, mode)
+    found |= patient_noise(problem, mode, compiled_gradient)
     say("predicting")
     found["starts_agree"] = agreeing(climbed, mode)
     fitted = predict(problem, problem.arms, mode.point, points)
@@ -120,13 +123,14 @@ def agreeing(climbed: Climb, mode: Mode, within: float = 0.01) -> int:
     return int(np.sum(climbed.converged & (np.abs(climbed.log_density - mode.log_density) < within)))
 
 
-def patient_noise(problem: Problem, mode: Mode, scrambles: int = 16) -> dict[str, float]:
+def patient_noise(
+    problem: Problem, mode: Mode, gradient: Callable[..., Any], scrambles: int = 16
+) -> dict[str, float]:
     """Spread of the log density at the mode over sets of virtual patients, and how far the mode moves.
 
     The shift is the largest Newton step under another scramble, in posterior standard deviations.
     """
     paths = list(problem.model.variability)
-    gradient = gradient_of(problem)
     spread = np.linalg.inv(mode.hessian)
     values, shifts = [], []
     for seed in range(1, scrambles + 1):

@@ -1,0 +1,179 @@
+"""The door for evidence: `arms.csv` in, arms with counts out."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pkpd.checks import Findings, InputError, did_you_mean, fail
+
+REQUIRED = ("study", "arm", "endpoint", "n", "events", "regimen", "source", "at")
+OPTIONAL = ("value", "se", "time", "population", "histology", "role", "weight", "pool", "excludes", "note")
+ENDPOINTS = {
+    "PR": ("regression", None),
+    "CR+PR": ("regression", None),
+    "surv_1y": ("alive", 365.0),
+    "surv_3y": ("alive", 1095.0),
+    "ps_improved": ("ps_improved", None),
+}
+MAX_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Count:
+    """One endpoint of an arm: `events` of the arm's patients (None: to be predicted), days for `alive`."""
+
+    endpoint: str
+    outcome: str
+    days: float | None
+    events: int | None
+
+
+@dataclass(frozen=True)
+class ArmTable:
+    """One arm of a study as the table states it."""
+
+    study: str
+    arm: str
+    regimen: str
+    n: int
+    counts: tuple[Count, ...]
+    weight: float
+    source: str
+    place: str
+
+
+def load_arms(path: str | Path) -> tuple[ArmTable, ...]:
+    """The arms of a CSV file, in order; raises `InputError` with every fault, each with line and column."""
+    path = Path(path)
+    findings = Findings(str(path))
+    rows = list(_rows(path, findings))
+    findings.raise_if_any()
+    groups: dict[tuple[str, str], list[tuple[int, dict[str, str]]]] = {}
+    for line, row in rows:
+        groups.setdefault((row["study"], row["arm"]), []).append((line, row))
+    arms = [_arm(lines, findings) for lines in groups.values()]
+    findings.raise_if_any()
+    return tuple(arm for arm in arms if arm is not None)
+
+
+def _rows(path: Path, findings: Findings) -> Iterator[tuple[int, dict[str, str]]]:
+    text = _text(path)
+    lines = list(csv.reader(text.splitlines(), strict=True)) if text.strip() else []
+    if not lines:
+        raise fail("", "must have a header and at least one row", file=str(path))
+    header = [name.strip() for name in lines[0]]
+    for name in header:
+        if name not in REQUIRED + OPTIONAL:
+            findings.add("line 1", "must be a known column", name, did_you_mean(name, REQUIRED + OPTIONAL))
+    for name in REQUIRED:
+        if name not in header:
+            findings.add("line 1", f"must have the column {name}")
+    if len(set(header)) != len(header):
+        findings.add("line 1", "must name each column once", ", ".join(header))
+    if len(lines) == 1:
+        findings.add("line 2", "must be a row: the table has a header only")
+    for number, cells in enumerate(lines[1:], start=2):
+        if len(cells) != len(header):
+            findings.add(f"line {number}", f"must have {len(header)} cells", len(cells))
+        elif any(cell.strip() for cell in cells):
+            yield number, {k: v.strip() for k, v in zip(header, cells, strict=True)}
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise fail("", "must be a file that exists", file=str(path))
+    if path.stat().st_size > MAX_BYTES:
+        raise fail("", f"must be at most {MAX_BYTES:,} bytes", path.stat().st_size, file=str(path))
+    try:
+        return path.read_text("utf-8-sig")
+    except (UnicodeDecodeError, PermissionError) as error:
+        raise fail("", f"must be a readable UTF-8 text ({error})", file=str(path)) from error
+
+
+def _arm(lines: list[tuple[int, dict[str, str]]], findings: Findings) -> ArmTable | None:
+    first_line, first = lines[0]
+    start = len(findings.faults)
+    for line, row in lines:
+        for name in ("study", "arm", "endpoint", "regimen", "source", "at"):
+            if not row[name]:
+                findings.add(f"line {line}, {name}", "must not be empty")
+        for name in ("n", "regimen", "weight"):
+            if row.get(name, "") != first.get(name, ""):
+                rule = f"must be the same in all rows of an arm ({first.get(name)} in line {first_line})"
+                findings.add(
+                    f"line {line}, {name}", rule, row.get(name), "Endpoints of one arm share its patients."
+                )
+    _check_endpoints(lines, findings)
+    n = _whole(first["n"], f"line {first_line}, n", findings, least=1)
+    weight = _weight(first.get("weight", ""), f"line {first_line}, weight", findings)
+    counts = [_count(line, row, n, findings) for line, row in lines]
+    if len(findings.faults) > start or n is None:
+        return None
+    kept = tuple(c for c in counts if c is not None)
+    place = f"line {first_line}"
+    return ArmTable(first["study"], first["arm"], first["regimen"], n, kept, weight, first["source"], place)
+
+
+def _check_endpoints(lines: list[tuple[int, dict[str, str]]], findings: Findings) -> None:
+    seen: dict[str, int] = {}
+    for line, row in lines:
+        name = row["endpoint"]
+        if name not in ENDPOINTS:
+            findings.add(
+                f"line {line}, endpoint", "must be a known endpoint", name, did_you_mean(name, ENDPOINTS)
+            )
+        if name in seen:
+            rule = f"must not repeat an endpoint of the arm (line {seen[name]})"
+            findings.add(f"line {line}, endpoint", rule, f"{row['study']}, {row['arm']}, {name}")
+        seen.setdefault(name, line)
+    if "CR+PR" in seen and "PR" in seen:
+        line = max(seen["CR+PR"], seen["PR"])
+        findings.add(
+            f"line {line}, endpoint",
+            "must not count responses twice: CR+PR stands beside PR",
+            lines[0][1]["arm"],
+        )
+
+
+def _count(line: int, row: dict[str, str], n: int | None, findings: Findings) -> Count | None:
+    if row["endpoint"] not in ENDPOINTS:
+        return None
+    outcome, days = ENDPOINTS[row["endpoint"]]
+    if not row["events"]:
+        return Count(row["endpoint"], outcome, days, None)
+    events = _whole(row["events"], f"line {line}, events", findings, least=0)
+    if events is None:
+        return None
+    if n is not None and events > n:
+        findings.add(f"line {line}, events", f"must not exceed n = {n}", events)
+    return Count(row["endpoint"], outcome, days, events)
+
+
+def _whole(text: str, place: str, findings: Findings, least: int) -> int | None:
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least:
+        return int(text)
+    hint = "Give the number of patients, not a percentage." if "%" in text or "." in text else ""
+    findings.add(place, f"must be a whole number from {least}", text, hint)
+    return None
+
+
+def _weight(text: str, place: str, findings: Findings) -> float:
+    if not text:
+        return 1.0
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = float("nan")
+    if not 0.0 <= weight <= 1.0:
+        findings.add(place, "must lie between 0 and 1", text)
+    return weight
+
+
+def check_arms(path: str | Path) -> list:
+    """All faults of an arms file; none if it loads."""
+    try:
+        load_arms(path)
+    except InputError as error:
+        return list(error.faults)
+    return []

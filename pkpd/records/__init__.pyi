@@ -1,0 +1,14 @@
+from .answer import answer_of as answer_of
+from .answer import load_answer as load_answer
+from .answer import posterior_models as posterior_models
+from .answer import seal as seal
+from .answer import write_answer as write_answer
+from .files import check_file as check_file
+from .files import is_question as is_question
+from .files import question_names as question_names
+from .files import question_titles as question_titles
+from .question import Question as Question
+from .question import load_question as load_question
+from .resolve import Resolved as Resolved
+from .resolve import digest as digest
+from .resolve import resolve as resolve

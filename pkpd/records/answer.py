@@ -1,0 +1,165 @@
+"""Answers: written whole or not at all, sealed with the digest of their question."""
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pkpd.checks import InputError, did_you_mean, fail
+from pkpd.records.question import Question, load_question
+from pkpd.records.resolve import Resolved, resolve
+
+if TYPE_CHECKING:
+    from pkpd.infer.fit import Fit
+    from pkpd.model import Model
+
+DRAWS = 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A stored answer: its content, and draws [draws, params] on the prior's standard normal scale."""
+
+    content: dict[str, Any]
+    draws: np.ndarray
+    names: tuple[str, ...]
+
+
+def answer_of(question: Question, resolved: Resolved, fit: "Fit") -> dict[str, Any]:
+    """The JSON object of a fit."""
+    from pkpd.devices import versions
+
+    problem = fit.problem
+    return {
+        "status": fit.status,
+        "seconds": fit.seconds,
+        "estimates": fit.estimates,
+        "arms": fit.arms,
+        "predictions": fit.predictions,
+        "prior_predictive": fit.prior_predictive,
+        "log_likelihood": fit.log_likelihood,
+        "log_density": fit.log_density,
+        "gradient": fit.gradient,
+        "diagnostics": fit.diagnostics,
+        "checks": fit.checks,
+        "words": fit.words,
+        "directions": fit.directions,
+        "starts": fit.starts,
+        "mode": dict(zip(problem.names, fit.mode.tolist(), strict=True)),
+        "hessian": fit.hessian.tolist(),
+        "transforms": {path: [p.family, p.centre, p.spread] for path, p in problem.priors},
+        "problem": {
+            "name": question.name,
+            "title": question.title,
+            "digest": resolved.digest,
+            "model": question.model,
+            "likelihood": question.likelihood,
+            "patients": list(question.patients),
+            "arms": len(problem.arms),
+            "parameters": len(problem.priors),
+        },
+        "made_with": versions(),
+    }
+
+
+def write_answer(path: Path, answer: dict[str, Any], fit: "Fit") -> None:
+    """Writes the answer and, beside it, about 500 thinned draws; nothing where a gate is not met."""
+    if fit.status != "converged":
+        raise fail(str(path), "must be an answer that meets its gates", fit.status)
+    draws_path = path.with_suffix(".draws.csv")
+    content = dict(answer)
+    if fit.draws is not None:
+        text = _draws_text(fit)
+        content["draws"] = {"file": draws_path.name, "sha256": _sha(text), "count": text.count("\n") - 1}
+        _replace(draws_path, text)
+    _replace(path, json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def seal(question: Question, answer: dict[str, Any], fit: "Fit") -> None:
+    """Replaces the stored answer of a question."""
+    write_answer(question.path.with_suffix(".json"), answer, fit)
+
+
+def load_answer(name: str, check_digest: bool = True) -> tuple[Question, Answer]:
+    """A stored answer; raises `InputError` where it is missing, changed or of another question."""
+    question = load_question(name)
+    path = question.path.with_suffix(".json")
+    refit = f"Refit with: pkpd fit {question.name} --seal"
+    label = f"{question.label.removesuffix('.toml')}.json"
+    if not path.is_file():
+        raise fail("", "must be an answer that exists", hint=refit, file=label)
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        recorded, now = content["problem"]["digest"], resolve(question).digest if check_digest else None
+        text = (path.parent / Path(content["draws"]["file"]).name).read_text("utf-8")
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise fail("", f"must be a whole answer ({error})", hint=refit, file=label) from error
+    if now is not None and recorded != now:
+        raise fail("problem.digest", "must belong to today's question", recorded[:12], refit, label)
+    if _sha(text) != content["draws"]["sha256"]:
+        raise fail("draws", "must be the draws that were written with the answer", hint=refit, file=label)
+    rows = list(csv.reader(io.StringIO(text)))
+    return question, Answer(content, np.array(rows[1:], float), tuple(rows[0]))
+
+
+def posterior_models(name: str, model: "Model", count: int) -> list["Model"]:
+    """The model under up to `count` stored draws of a fit of that model."""
+    from pkpd.infer.prior import Prior
+
+    question, answer = load_answer(name)
+    if question.model != model.name:
+        raise fail(
+            "--draws", f"must be a fit of {model.name}", name, did_you_mean(question.model, [model.name])
+        )
+    priors = {path: Prior(*row) for path, row in answer.content["transforms"].items()}
+    step = max(1, len(answer.draws) // count)
+    return [
+        model.replace(
+            {path: priors[path].natural(np.float64(x)) for path, x in zip(answer.names, row, strict=True)}
+        )
+        for row in answer.draws[::step][:count]
+    ]
+
+
+def _draws_text(fit: "Fit") -> str:
+    assert fit.draws is not None
+    flat = fit.draws.reshape(-1, fit.draws.shape[-1])
+    step = max(1, len(flat) // DRAWS)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(fit.problem.names)
+    writer.writerows([f"{v:.10g}" for v in row] for row in flat[::step])
+    return buffer.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, "utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """JSON types only; numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,69 @@
+"""Where questions are, and what kind of file one is given."""
+
+from pathlib import Path
+
+from pkpd.catalogue import check_model_file, read_toml, shipped
+from pkpd.checks import Fault, InputError, did_you_mean, fail
+
+
+def question_names() -> list[str]:
+    """The stored fits, `evidence/question`."""
+    folder = shipped("fits")
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.toml"))
+
+
+def question_titles() -> dict[str, str]:
+    """Name and title of each stored fit."""
+    titles = {}
+    for name in question_names():
+        try:
+            titles[name] = str(read_toml(question_path(name), f"fits/{name}.toml").get("title", ""))
+        except InputError as error:
+            titles[name] = f"cannot be read: {error}"
+    return titles
+
+
+def is_question(name: str) -> bool:
+    """Whether a name is that of a stored fit, or a path whose TOML file has evidence."""
+    if name in question_names():
+        return True
+    path = Path(name)
+    try:
+        return path.suffix == ".toml" and path.is_file() and "evidence" in read_toml(path, name)
+    except InputError:
+        return False
+
+
+def question_path(name_or_path: str | Path) -> Path:
+    """The file of a stored fit or a TOML file itself; raises `InputError` if there is none."""
+    text = str(name_or_path)
+    if text in question_names():
+        return shipped("fits") / f"{text}.toml"
+    path = Path(text)
+    if path.suffix != ".toml":
+        raise fail(
+            "fit",
+            "must be a stored fit or the path of a TOML file",
+            text,
+            did_you_mean(text, question_names()),
+        )
+    if not path.is_file():
+        raise fail("", "must be a file that exists", file=text)
+    return path
+
+
+def check_file(name: str) -> list[Fault]:
+    """All faults of a model, fit or arms file."""
+    from pkpd.arms import check_arms
+    from pkpd.records.question import load_question
+    from pkpd.records.resolve import resolve
+
+    if name.endswith(".csv"):
+        return check_arms(name)
+    if not is_question(name):
+        return check_model_file(name)
+    try:
+        resolve(load_question(name))
+    except InputError as error:
+        return list(error.faults)
+    return []

@@ -1,0 +1,274 @@
+"""From a question to numbers: the problem that an estimator gets, and its digest."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+
+from pkpd.card import ASSUMED, Card, Quantity
+from pkpd.catalogue import load_card, load_model
+from pkpd.checks import Findings, InputError, did_you_mean
+from pkpd.dosing import Regimen
+from pkpd.dosing.events import Events
+from pkpd.infer.prior import Prior, beta1_below
+from pkpd.infer.problem import Arm, Problem, free
+from pkpd.model import Model
+from pkpd.records.question import Question
+from pkpd.response.joint import Endpoint
+from pkpd.simulation import bind, sample_patients
+from pkpd.units import UnitError, factor
+
+FAMILIES = {
+    "lognormal": ("median", "log_sd"),
+    "normal": ("mean", "sd"),
+    "logitnormal": ("median", "logit_sd"),
+    "beta1": ("upper",),
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A problem, arms to predict besides, and the digest of everything that decides the answer."""
+
+    problem: Problem
+    others: tuple[Arm, ...]
+    digest: str
+
+
+def resolve(question: Question) -> Resolved:
+    """Resolves model, regimens and priors; raises `InputError` with every fault."""
+    findings = Findings(question.label)
+    card, model = load_card(question.model), load_model(question.model)
+    model = _with_settings(_with_fixed(model, card, question, findings), question, findings)
+    priors = _priors(model, card, question, findings)
+    origin = _origin(model, question.origin, findings)
+    arms = [_arm(model, question, table, findings) for table in question.arms]
+    others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
+    findings.raise_if_any()
+    count, seed = question.patients
+    problem = Problem(
+        model=model,
+        arms=tuple(a for a in arms if a is not None),
+        patients=sample_patients(model, count, seed),
+        priors=free(priors),
+        origin=origin,
+        joint=question.likelihood == "joint",
+    )
+    return Resolved(problem, tuple(a for a in others if a is not None), digest(question, problem))
+
+
+def digest(question: Question, problem: Problem) -> str:
+    """SHA-256 of the resolved question: what decides the answer, and no comment or order of keys."""
+    content = {
+        "model": problem.model.digest,
+        "arms": [
+            {
+                "study": a.study,
+                "arm": a.name,
+                "n": a.n,
+                "weight": a.weight,
+                "counts": a.counts,
+                "endpoints": [[e.outcome, e.time] for e in a.endpoints],
+                "doses": _doses(a.events),
+            }
+            for a in problem.arms
+        ],
+        "priors": {path: [p.family, p.centre, p.spread] for path, p in problem.priors},
+        "fixed": {path: row.get("value") for path, row in question.fixed.items()},
+        "settings": dict(question.outcome_settings),
+        "patients": question.patients,
+        "likelihood": question.likelihood,
+        "origin": problem.origin,
+        "solver": [type(problem.solver).__name__, *map(str, vars(problem.solver).values())],
+        "estimator": dict(question.estimator),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=float).encode()).hexdigest()
+
+
+def _doses(events: Events) -> list[list[Any]]:
+    columns = zip(events.route, events.nominal, events.amount.tolist(), events.duration.tolist(), strict=True)
+    return [[*route, time, amount, duration] for route, time, amount, duration in columns]
+
+
+def _origin(model: Model, text: str, findings: Findings) -> float:
+    number, _, unit = text.strip().partition(" ")
+    try:
+        return float(number) * factor(unit, model.units.time)
+    except (ValueError, UnitError):
+        findings.add("origin", 'must be a time such as "0 d"', text)
+        return 0.0
+
+
+def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Arm | None:
+    place = f"{table.place}, regimen"
+    text = question.regimens.get(table.regimen)
+    if text is None:
+        hint = did_you_mean(table.regimen, question.regimens)
+        findings.add(place, "must name one of the question's regimens", table.regimen, hint)
+        return None
+    events = _bound(model, f"regimens.{table.regimen}", text, findings)
+    unknown = [c for c in table.counts if c.outcome != "alive" and c.outcome not in model.outcomes]
+    for count in unknown:
+        findings.add(
+            table.place,
+            "must be an outcome of the model",
+            count.endpoint,
+            did_you_mean(count.outcome, model.outcomes),
+        )
+    if events is None or unknown:
+        return None
+    endpoints = tuple(
+        Endpoint(c.outcome, None if c.days is None else c.days * model.units.day) for c in table.counts
+    )
+    counts = tuple(c.events for c in table.counts)
+    known = None if None in counts else tuple(int(c) for c in counts if c is not None)
+    return Arm(events, table.study, table.arm, table.n, endpoints, known, table.weight)
+
+
+def _other(model: Model, name: str, text: str, arms: list[Arm | None], findings: Findings) -> Arm | None:
+    events = _bound(model, f"predict.{name}.regimen", text, findings)
+    endpoints = next((a.endpoints for a in arms if a is not None), ())
+    return None if events is None else Arm(events, "predicted", name, 1, endpoints, None)
+
+
+def _bound(model: Model, place: str, text: str, findings: Findings) -> Events | None:
+    try:
+        return bind(model, Regimen.parse(text))
+    except InputError as error:
+        findings.adopt(error, place)
+        return None
+
+
+def _with_fixed(model: Model, card: Card, question: Question, findings: Findings) -> Model:
+    for path, row in question.fixed.items():
+        quantity = card.parameters.get(path)
+        value = row.get("value")
+        if quantity is None:
+            findings.add(
+                f"set.{path}", "must be a parameter of the model", path, did_you_mean(path, card.parameters)
+            )
+        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not row.get("why"):
+            findings.add(f"set.{path}", "must have a number as value and a why", value)
+        else:
+            model = model.replace({path: float(value) * quantity.factor})
+    return model
+
+
+def _with_settings(model: Model, question: Question, findings: Findings) -> Model:
+    from pkpd.response.binary import LINKS
+    from pkpd.response.summary import SUMMARIES
+
+    allowed = {"link": LINKS, "summary": SUMMARIES}
+    for path, value in question.outcome_settings.items():
+        owner, _, name = path.rpartition(".")
+        if owner not in model.outcomes or not hasattr(model.outcomes[owner], name) or name not in allowed:
+            known = [f"{o}.{s}" for o, part in model.outcomes.items() for s in allowed if hasattr(part, s)]
+            findings.add(
+                f"settings.{path}", "must be a setting of an outcome", path, did_you_mean(path, known)
+            )
+        elif value not in allowed[name]:
+            findings.add(
+                f"settings.{path}", "must be one of its choices", value, did_you_mean(value, allowed[name])
+            )
+        else:
+            changed = dataclasses.replace(model.outcomes[owner], **{name: value})
+            model = eqx.tree_at(lambda m, o=owner: m.outcomes[o], model, changed)
+    return model
+
+
+def _priors(model: Model, card: Card, question: Question, findings: Findings) -> dict[str, Prior]:
+    declared, found = model.declared, {}
+    for path, row in question.priors.items():
+        place = f"priors.{path}"
+        if path not in declared:
+            findings.add(place, "must be a parameter of the model", path, did_you_mean(path, declared))
+            continue
+        quantity = card.parameters.get(path)
+        prior = (
+            _from_model(place, quantity, findings)
+            if row.get("from") == "model"
+            else _own(place, row, quantity, findings)
+        )
+        _refuse_circular(place, row, quantity, card, question, findings)
+        if prior is None:
+            continue
+        try:
+            prior.check(place, declared[path])
+        except InputError as error:
+            findings.adopt(error)
+        found[path] = prior
+    return found
+
+
+def _from_model(place: str, quantity: Quantity | None, findings: Findings) -> Prior | None:
+    if quantity is None or quantity.log_sd is None:
+        findings.add(place, "must have an uncertainty (ci95 or rse) in the model file to be taken from it")
+        return None
+    return Prior("lognormal", quantity.value_in_system, quantity.log_sd)
+
+
+def _own(place: str, row: Mapping[str, Any], quantity: Quantity | None, findings: Findings) -> Prior | None:
+    family = row.get("family")
+    if family not in FAMILIES:
+        findings.add(f"{place}.family", "must be a known family", family, did_you_mean(str(family), FAMILIES))
+        return None
+    wanted, start = FAMILIES[str(family)], len(findings.faults)
+    for key in row:
+        if key not in (*wanted, "family", "why", "source"):
+            findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, wanted))
+    for key in wanted:
+        value = row.get(key)
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or value != value
+            or abs(value) == float("inf")
+        ):
+            findings.add(f"{place}.{key}", "must be a finite number", value)
+    if not row.get("why"):
+        findings.add(f"{place}.why", "must say why this prior")
+    if len(findings.faults) > start:
+        return None
+    return _built(place, str(family), [float(row[key]) for key in wanted], quantity, findings)
+
+
+def _built(
+    place: str, family: str, values: list[float], quantity: Quantity | None, findings: Findings
+) -> Prior | None:
+    scale = quantity.factor if quantity else 1.0
+    if family in ("lognormal", "logitnormal", "beta1") and not values[0] > 0:
+        findings.add(place, "must have a centre greater than 0", values[0])
+        return None
+    if family in ("logitnormal", "beta1") and not values[0] < 1:
+        findings.add(place, "must have a centre below 1", values[0])
+        return None
+    if family == "beta1":
+        return beta1_below(values[0])
+    centre = values[0] if family == "logitnormal" else values[0] * scale
+    spread = values[1] * scale if family == "normal" else values[1]
+    return Prior(family, centre, spread)  # pyright: ignore[reportArgumentType]  (one of FAMILIES)
+
+
+def _refuse_circular(
+    place: str,
+    row: Mapping[str, Any],
+    quantity: Quantity | None,
+    card: Card,
+    question: Question,
+    findings: Findings,
+) -> None:
+    """A number derived from a trial may not be a prior in a fit of that trial."""
+    named = {str(row.get("source", "")), quantity.source if quantity and row.get("from") == "model" else ""}
+    named -= {"", ASSUMED}
+    for key in sorted(named):
+        source = card.sources.get(key)
+        identity = {key.lower(), (source.doi if source else key).lower()}
+        for arm in question.arms:
+            if arm.study.lower() in identity or any(i and i in arm.source.lower() for i in identity):
+                rule = f"must not come from the fitted trial: its source {key} is the evidence of {arm.study}"
+                findings.add(place, rule, source.citation if source else key)
+                break
