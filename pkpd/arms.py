@@ -63,6 +63,17 @@ def _rows(path: Path, findings: Findings) -> Iterator[tuple[int, dict[str, str]]
     if not lines:
         raise fail("", "must have a header and at least one row", file=str(path))
     header = [name.strip() for name in lines[0]]
+    _check_header(header, findings)
+    if len(lines) == 1:
+        findings.add("line 2", "must be a row: the table has a header only")
+    for number, cells in enumerate(lines[1:], start=2):
+        if len(cells) != len(header):
+            findings.add(f"line {number}", f"must have {len(header)} cells", len(cells))
+        elif any(cell.strip() for cell in cells):
+            yield number, {k: v.strip() for k, v in zip(header, cells, strict=True)}
+
+
+def _check_header(header: list[str], findings: Findings) -> None:
     for name in header:
         if name not in REQUIRED + OPTIONAL:
             findings.add("line 1", "must be a known column", name, did_you_mean(name, REQUIRED + OPTIONAL))
@@ -71,13 +82,6 @@ def _rows(path: Path, findings: Findings) -> Iterator[tuple[int, dict[str, str]]
             findings.add("line 1", f"must have the column {name}")
     if len(set(header)) != len(header):
         findings.add("line 1", "must name each column once", ", ".join(header))
-    if len(lines) == 1:
-        findings.add("line 2", "must be a row: the table has a header only")
-    for number, cells in enumerate(lines[1:], start=2):
-        if len(cells) != len(header):
-            findings.add(f"line {number}", f"must have {len(header)} cells", len(cells))
-        elif any(cell.strip() for cell in cells):
-            yield number, {k: v.strip() for k, v in zip(header, cells, strict=True)}
 
 
 def _text(path: Path) -> str:

@@ -24,7 +24,9 @@ class Fault:
 
     def as_dict(self) -> dict[str, object]:
         """The keys of the JSON error object."""
-        value = self.value if isinstance(self.value, (str, int, float, bool, type(None))) else repr(self.value)
+        value = (
+            self.value if isinstance(self.value, (str, int, float, bool, type(None))) else repr(self.value)
+        )
         return {"file": self.file, "place": self.place, "rule": self.rule, "value": value, "hint": self.hint}
 
 

@@ -7,7 +7,11 @@ import numpy as np
 
 
 def dataset(
-    times: Any, outputs: Mapping[str, Any], outcomes: Mapping[str, Any], units: Mapping[str, str], time_unit: str
+    times: Any,
+    outputs: Mapping[str, Any],
+    outcomes: Mapping[str, Any],
+    units: Mapping[str, str],
+    time_unit: str,
 ) -> Any:
     """An xarray Dataset: outputs over `times` and `patients`, outcomes over `patients`."""
     import xarray

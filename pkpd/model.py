@@ -140,7 +140,9 @@ class Model(eqx.Module):
         sources = {port: srcs for owner, port, srcs in self.wires if owner == name}
         ports = self.components[name].inputs
         return {
-            port: _total([found[s] for s in sources[port]]) if port in sources else jnp.asarray(ports[port].default)
+            port: _total([found[s] for s in sources[port]])
+            if port in sources
+            else jnp.asarray(ports[port].default)
             for port in wanted
         }
 
@@ -208,7 +210,9 @@ def wire(
         drugs=tuple(drugs),
         units=units or UnitSystem(),
         typical_lags=tuple(
-            ((d.name, r), float(getattr(components[f"{d.name}.{r}"], "tlag"))) for d in drugs for r in d.routes
+            ((d.name, r), float(getattr(components[f"{d.name}.{r}"], "tlag")))
+            for d in drugs
+            for r in d.routes
         ),
         covariates=tuple(sorted((covariates or {}).items())),
         name=name,
@@ -233,14 +237,23 @@ def _source_dimensions(components: Mapping[str, Component], drugs: Sequence[Drug
 
 
 def _check_wire(
-    findings: Findings, place: str, part: Any, port: str, sources: tuple[str, ...], dimension: Mapping[str, str]
+    findings: Findings,
+    place: str,
+    part: Any,
+    port: str,
+    sources: tuple[str, ...],
+    dimension: Mapping[str, str],
 ) -> bool:
     if port not in part.inputs:
-        findings.add(place, f"must be an input of {type(part).__name__}", port, did_you_mean(port, part.inputs))
+        findings.add(
+            place, f"must be an input of {type(part).__name__}", port, did_you_mean(port, part.inputs)
+        )
         return False
     unknown = [s for s in sources if s not in dimension]
     for source in unknown:
-        findings.add(place, "must be wired to an output of the model", source, did_you_mean(source, dimension))
+        findings.add(
+            place, "must be wired to an output of the model", source, did_you_mean(source, dimension)
+        )
     wanted = part.inputs[port].dimension
     for source in sources:
         given = dimension.get(source, "*")

@@ -46,7 +46,11 @@ def test_parameters_by_path():
 
 def test_unknown_component_input_and_output_at_once():
     found = faults(
-        wires={"efect": {"c": "drug.central"}, "effect": {"cc": "drug.central"}, "pool": {"stimulus": "effect.efect"}}
+        wires={
+            "efect": {"c": "drug.central"},
+            "effect": {"cc": "drug.central"},
+            "pool": {"stimulus": "effect.efect"},
+        }
     )
     text = "\n".join(found)
     assert 'Did you mean "effect"?' in text
@@ -58,13 +62,16 @@ def test_unknown_component_input_and_output_at_once():
 
 def test_cyclic_wires():
     parts = {"a": Amplifier(gain=1.0), "b": Amplifier(gain=2.0)}
-    with pytest.raises(InputError, match="must not form a cycle without a state in it, but is \"a -> b\""):
+    with pytest.raises(InputError, match='must not form a cycle without a state in it, but is "a -> b"'):
         wire(parts, {"a": {"x": "b.effect"}, "b": {"x": "a.effect"}})
 
 
 def test_feedback_through_a_state_is_no_cycle():
     parts = PARTS | {"receptor": TargetMediated(kint=1.0, kss=2.0)}
-    wires = WIRES | {"drug": {"clearance": "receptor.clearance"}, "receptor": {"c": "drug.central", "r": "pool.level"}}
+    wires = WIRES | {
+        "drug": {"clearance": "receptor.clearance"},
+        "receptor": {"c": "drug.central", "r": "pool.level"},
+    }
     assert wire(parts, wires, drugs=DRUGS).order.index("receptor") > 0
 
 

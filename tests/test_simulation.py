@@ -22,7 +22,9 @@ def model():
 
 def test_binding_converts_units(model):
     events = bind(model, "aldesleukin 3 MIU sc + melatonin 40 mg po from 6 h")
-    assert events.amount == pytest.approx([3e6 * 1.1e-3 / 18e6 / 15300 * 1e12, 0.040 / 232.28 * 1e12], rel=1e-5)
+    assert events.amount == pytest.approx(
+        [3e6 * 1.1e-3 / 18e6 / 15300 * 1e12, 0.040 / 232.28 * 1e12], rel=1e-5
+    )
     assert events.time == pytest.approx([0.0, 0.25])
     assert events.route == (("aldesleukin", "sc"), ("melatonin", "po"))
 

@@ -11,7 +11,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Dosing models fitted to the outcomes that trial arms report. For research, not for treatment decisions.",
+    help=f"Dosing models fitted to the outcomes that trial arms report. {output.DISCLAIMER}",
 )
 for module in (catalogue, run, estimate):
     module.register(app)

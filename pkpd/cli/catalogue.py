@@ -29,7 +29,7 @@ def models(as_json: bool = JSON) -> None:
 
 
 def show(model: str, as_json: bool = JSON) -> None:
-    """Structures, parameters with sources, published facts reproduced and missed. Example: pkpd show melatonin"""
+    """Structures, parameters, sources, facts reproduced and missed. Example: pkpd show melatonin"""
     from pkpd.catalogue import load_card, load_model
     from pkpd.devices import configure, float64
     from pkpd.explore.facts import evaluate
@@ -60,6 +60,10 @@ def show(model: str, as_json: bool = JSON) -> None:
     columns = ["path", "value", "unit", "uncertainty", "between patients", "source"]
     table("Parameters", columns, [[row[c] for c in columns] for row in rows])
     return _print_facts(facts)
+
+
+def _wires(inputs: Any) -> str:
+    return ", ".join(f"{port} = {' + '.join(sources)}" for port, sources in inputs.items())
 
 
 def _parameter(path: str, q: Any) -> dict[str, Any]:

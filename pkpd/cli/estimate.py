@@ -41,7 +41,7 @@ def fit(
         if out:
             records.write_answer(Path(out), answer, found)
         if plot:
-            _plot(resolved, found, Path(plot))
+            _plot(found, Path(plot))
         if seal and found.status == "converged":
             records.seal(asked, answer, found)
     if as_json:
@@ -82,11 +82,12 @@ def _writable(folder: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK)
 
 
-def _plot(resolved: Any, found: Any, folder: Path) -> None:
-    from pkpd.explore.gallery import fit_pictures
+def _plot(found: Any, folder: Path) -> None:
+    from pkpd.plot.gallery import fit_pictures
 
     folder.mkdir(parents=True, exist_ok=True)
-    fit_pictures(resolved, found, folder)
+    for path in fit_pictures(found, folder):
+        typer.echo(f"wrote {path}", err=True)
 
 
 def _print(asked: Any, found: Any, answer: dict[str, Any], quick: bool) -> None:
@@ -136,12 +137,16 @@ def _estimate(name: str, e: dict[str, Any]) -> list[object]:
 
 def _quality(found: Any, quick: bool) -> str:
     d = found.diagnostics
-    starts = f"{d['starts_agree']} of {len(found.starts['log_density'])} starts agree; gradient {found.gradient:.1e}"
-    noise = f"virtual patients: SD of the log density over scrambles {d['patient_noise']:.3f}, mode shift {d['mode_shift']:.3f} SD"
+    count = len(found.starts["log_density"])
+    starts = f"{d['starts_agree']} of {count} starts agree; gradient {found.gradient:.1e}"
+    noise = f"over sets of virtual patients the log density varies by {d['patient_noise']:.3f} (SD)"
+    noise += f" and the mode by up to {d['mode_shift']:.3f} posterior SD"
     if quick:
-        return f"A quick look by the normal approximation (Pareto k {d['pareto_k']:.2f}), not the answer. {starts}; {noise}."
+        trust = f"Pareto k {d['pareto_k']:.2f}"
+        return f"A quick look by the normal approximation ({trust}), not the answer. {starts}; {noise}."
     return (
-        f"R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} (tail {d['ess_tail_min']:.0f}), "
+        f"R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} "
+        f"(tail {d['ess_tail_min']:.0f}), "
         f"divergent {d['divergent']:.1%}, {d['steps_mean']:.1f} leapfrog steps per draw. {starts}; {noise}. "
         f"The normal approximation would be off by {d['laplace_gap']:.2f} SD (Pareto k {d['pareto_k']:.2f})."
     )

@@ -74,7 +74,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
     grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        grid.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        cells = [str(row[i]) for row in rows]
+        numeric = any(cells) and all(cell[:1] in "-0123456789" for cell in cells if cell)
+        grid.add_column(column, justify="right" if numeric and i else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(str(cell) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)

@@ -42,7 +42,7 @@ def simulate(
         results = _simulate(built, regimen, patients, days, seed, draws, say)
         content = summarise(built, results)
         if plot:
-            _plot(built, results, plot)
+            _plot(built, regimen, results, plot)
         if out:
             _write(results[0], out)
     if as_json:
@@ -124,16 +124,15 @@ def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
     }
 
 
-def _plot(built: Any, results: list[Any], path: str) -> None:
+def _plot(built: Any, regimen: str, results: list[Any], path: str) -> None:
     from pkpd.plot import plot_exposure, save
 
-    save(plot_exposure(built, results[0]), path)
+    save(plot_exposure(results[0], built, regimen), path)
 
 
 def _write(result: Any, out: str) -> None:
     """A tidy CSV (one row per time, patient and output) or a labelled file; whole or not at all."""
     import csv
-    import os
 
     path = Path(out)
     part = path.with_name(f".{path.name}.part")
@@ -160,7 +159,7 @@ def _write(result: Any, out: str) -> None:
             result.to_xarray().to_netcdf(part, engine="h5netcdf")
         else:
             result.to_xarray().to_dataframe().reset_index().to_parquet(part)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

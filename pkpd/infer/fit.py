@@ -193,8 +193,7 @@ def _others(
     for arm, p in zip(others, found, strict=True):
         same = bool(np.max(np.abs(p.draws - nothing.draws)) < 1e-9)
         note = "equal to no treatment by construction: the model has no effect of this alone" if same else ""
-        for row in _rows(problem, arm, p):
-            rows.append({k: v for k, v in row.items() if k not in ("n", "events")} | {"note": note})
+        rows += [{**row, "n": None, "events": None, "note": note} for row in _rows(problem, arm, p)]
     return rows
 
 

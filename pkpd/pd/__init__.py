@@ -5,4 +5,14 @@ from pkpd.pd.direct import Amplifier, Emax, Potentiation, Power, SigmoidEmax
 from pkpd.pd.tumour import TumourGrowth
 from pkpd.pd.turnover import Accumulator, Turnover
 
-__all__ = ["Accumulator", "Amplifier", "Emax", "Memory", "Potentiation", "Power", "SigmoidEmax", "TumourGrowth", "Turnover"]
+__all__ = [
+    "Accumulator",
+    "Amplifier",
+    "Emax",
+    "Memory",
+    "Potentiation",
+    "Power",
+    "SigmoidEmax",
+    "TumourGrowth",
+    "Turnover",
+]

@@ -14,7 +14,11 @@ class AbstractDisposition(Component):
     """
 
     central: ClassVar[str] = "central_amount"
-    inputs = {"rate": Port("amount/time", 0.0), "clearance": Port("volume/time", 0.0), "factor": Port("1", 1.0)}
+    inputs = {
+        "rate": Port("amount/time", 0.0),
+        "clearance": Port("volume/time", 0.0),
+        "factor": Port("1", 1.0),
+    }
     outputs = {"central": "amount/volume"}
     scale = "fast"
 

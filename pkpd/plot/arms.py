@@ -21,7 +21,9 @@ _ALIVE = re.compile(r"alive\(([\d.]+) d\)")
 
 
 @styled
-def plot_arms(rows: Sequence[Row], predictions: Sequence[Row] = (), words: Mapping[str, str] = WORDS) -> Figure:
+def plot_arms(
+    rows: Sequence[Row], predictions: Sequence[Row] = (), words: Mapping[str, str] = WORDS
+) -> Figure:
     """Observed and predicted percentage of each endpoint in each arm, and arms that were not fitted.
 
     `rows` are `Fit.arms` (study, arm, endpoint, n, events, predicted, posterior_mean, lo95, hi95;
@@ -39,7 +41,9 @@ def plot_arms(rows: Sequence[Row], predictions: Sequence[Row] = (), words: Mappi
     for panel, (title, block) in zip(axes[:, 0], blocks, strict=True):
         _draw_block(panel, title, block, len({row.get("study") for row in rows}) > 1)
     axes[-1, 0].set(xlim=(0, 100), xlabel="patients with the outcome (%)")
-    axes[0, 0].legend(*_legend(axes[0, 0]), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2)
+    axes[0, 0].legend(
+        *_legend(axes[0, 0]), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2
+    )
     describe(
         figure,
         "What the fit makes of the arms it has seen, and what it predicts for others",
@@ -100,12 +104,24 @@ def _draw_row(axes: Axes, place: float, row: Row) -> None:
         share = 100.0 * events / n
         axes.plot([100 * interval.low, 100 * interval.high], [place - 0.15] * 2, color=BLUE, lw=1.6)
         axes.plot(share, place - 0.15, "o", color=BLUE, ms=5.5, label="observed", clip_on=False)
-        axes.text(1.015, place - 0.03, f"{events}/{n} = {share:.0f} %", transform=right, va="center", color=BLUE, fontsize=8)
+        axes.text(
+            1.015,
+            place - 0.03,
+            f"{events}/{n} = {share:.0f} %",
+            transform=right,
+            va="center",
+            color=BLUE,
+            fontsize=8,
+        )
     mean, low, high = (_percent(row.get(key)) for key in ("posterior_mean", "lo95", "hi95"))
     axes.plot([low, high], [place + 0.17] * 2, color=VERMILION, lw=1.6)
-    axes.plot(mean, place + 0.17, "s", color=VERMILION, ms=4.8, label="predicted, posterior mean", clip_on=False)
+    axes.plot(
+        mean, place + 0.17, "s", color=VERMILION, ms=4.8, label="predicted, posterior mean", clip_on=False
+    )
     mode = _percent(row.get("predicted"))
-    axes.plot(mode, place + 0.17, "D", mfc="white", mec=INK, ms=3.6, mew=0.9, label="predicted, mode", clip_on=False)
+    axes.plot(
+        mode, place + 0.17, "D", mfc="white", mec=INK, ms=3.6, mew=0.9, label="predicted, mode", clip_on=False
+    )
     text = f"{mean:.0f} % ({low:.0f} to {high:.0f})" if np.isfinite(mean) else f"{mode:.0f} %"
     axes.text(1.155, place - 0.03, text, transform=right, va="center", color=VERMILION, fontsize=8)
     if row.get("note"):

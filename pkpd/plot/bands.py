@@ -42,4 +42,6 @@ def shade_dosing(axes: Axes, treated: float | None) -> None:
     if treated:
         axes.axvspan(0.0, treated, color="black", alpha=0.05, lw=0, zorder=0)
         top = axes.get_xaxis_transform()
-        axes.text(treated / 2, 0.985, "dosing", transform=top, ha="center", va="top", fontsize=8, color="#6E6E6E")
+        axes.text(
+            treated / 2, 0.985, "dosing", transform=top, ha="center", va="top", fontsize=8, color="#6E6E6E"
+        )

@@ -18,15 +18,21 @@ TITLES: Mapping[str, str] = {
 
 
 @styled
-def plot_cells(simulation: Simulation, treated: float | None = None, titles: Mapping[str, str] = TITLES) -> Figure:
+def plot_cells(
+    simulation: Simulation, treated: float | None = None, titles: Mapping[str, str] = TITLES
+) -> Figure:
     """Each pool (an output `<pool>.excess`) relative to its start.
 
     `treated` is the end of dosing in days, `titles` names pools in words.
     """
-    pools = {path.removesuffix(".excess"): v for path, v in simulation.outputs.items() if path.endswith(".excess")}
+    pools = {
+        path.removesuffix(".excess"): v for path, v in simulation.outputs.items() if path.endswith(".excess")
+    }
     if not pools:
         raise fail("simulation", "must hold a pool, an output that ends in .excess")
-    ordered = sorted(pools, key=lambda name: (list(titles).index(name) if name in titles else len(titles), name))
+    ordered = sorted(
+        pools, key=lambda name: (list(titles).index(name) if name in titles else len(titles), name)
+    )
     figure, axes = panels(1, len(pools), 3.2, sharex=True)
     days = in_days(simulation)
     for panel, name, colour in zip(axes[0], ordered, (GREEN, BLUE) * len(pools), strict=False):
@@ -35,7 +41,9 @@ def plot_cells(simulation: Simulation, treated: float | None = None, titles: Map
         shade_dosing(panel, treated)
         panel.axhline(1.0, ls=":", lw=1.0, color=GREY)
         panel.set_title(titles.get(name, name), fontweight="bold")
-        panel.set(xlabel="time (days)", xlim=(days[0], days[-1]), ylim=(0.0, 1.15 * float(quantiles(size).max())))
+        panel.set(
+            xlabel="time (days)", xlim=(days[0], days[-1]), ylim=(0.0, 1.15 * float(quantiles(size).max()))
+        )
         panel.legend(loc="upper right", bbox_to_anchor=(1.0, 0.94))
     axes[0, 0].set_ylabel("size relative to the start (1)")
     note = "Dotted: the size before treatment."

@@ -46,7 +46,9 @@ def plot_exposure(simulation: Simulation, model: Model, regimen: Regimen | Event
     axes[-1, 1].set_xlabel("hours since the first dose of the day")
     title = "Concentrations in plasma over the course, and on its last day of dosing"
     patients = next(iter(simulation.outputs.values()))
-    describe(figure, title, f"{spread_in_words(patients)} Triangles: doses. Dotted: the median on the first day.")
+    describe(
+        figure, title, f"{spread_in_words(patients)} Triangles: doses. Dotted: the median on the first day."
+    )
     return figure
 
 
@@ -85,7 +87,14 @@ def _draw_day(
     if first is not None:
         within = _day_of(days, first)
         median = quantiles(values[within])[2]
-        axes.plot(24.0 * (days[within] - first), median, ":", color=INK, lw=1.2, label=f"median, day {first + 1:.0f}")
+        axes.plot(
+            24.0 * (days[within] - first),
+            median,
+            ":",
+            color=INK,
+            lw=1.2,
+            label=f"median, day {first + 1:.0f}",
+        )
 
 
 def _day_of(days: np.ndarray, start: float) -> Bool[np.ndarray, " times"]:
@@ -93,7 +102,9 @@ def _day_of(days: np.ndarray, start: float) -> Bool[np.ndarray, " times"]:
 
 
 def _mark_doses(axes: Axes, x: np.ndarray) -> None:
-    axes.plot(x, np.full(len(x), 0.985), "v", color=INK, ms=3.5, transform=axes.get_xaxis_transform(), clip_on=False)
+    axes.plot(
+        x, np.full(len(x), 0.985), "v", color=INK, ms=3.5, transform=axes.get_xaxis_transform(), clip_on=False
+    )
 
 
 def _molar_axis(axes: Axes, model: Model, path: str, unit: str, top: float) -> None:

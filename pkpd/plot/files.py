@@ -24,7 +24,9 @@ def save(figure: Figure, path: str | Path, dpi: float = 200.0) -> Path:
             figure.savefig(file, format=ending, dpi=dpi, metadata=METADATA[ending])
         part.replace(path)
     except OSError as error:
-        raise fail("", "must be a file that can be written", hint=f"{error.strerror}.", file=str(path)) from error
+        raise fail(
+            "", "must be a file that can be written", hint=f"{error.strerror}.", file=str(path)
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return path

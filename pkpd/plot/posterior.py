@@ -47,7 +47,9 @@ def plot_posterior(
         panel.set_ylabel("density (1)")
     handles = [Line2D([], [], color=INK, ls="--", lw=1.1, label="prior")]
     handles += [Patch(color=colour, alpha=0.75, label=text) for _, colour, text in KINDS]
-    axes[0, 0].legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.3), ncols=4, borderaxespad=0.0)
+    axes[0, 0].legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.3), ncols=4, borderaxespad=0.0
+    )
     describe(
         figure,
         "What the data say about each parameter, beyond the prior",
@@ -69,7 +71,9 @@ def _check(estimates: Mapping[str, Any], draws: np.ndarray, priors: Sequence[tup
     findings.raise_if_any()
 
 
-def _draw_parameter(axes: Axes, path: str, prior: Prior, draws: np.ndarray, estimate: Mapping[str, Any]) -> None:
+def _draw_parameter(
+    axes: Axes, path: str, prior: Prior, draws: np.ndarray, estimate: Mapping[str, Any]
+) -> None:
     x = np.linspace(-3.6, 3.6, 241)
     contraction = estimate["contraction"]
     colour = next(colour for least, colour, _ in KINDS if contraction >= least)

@@ -44,11 +44,17 @@ def plot_tumour(
     _scale(panel, size)
     _thresholds(panel)
     _mark_visits(panel, visits)
-    panel.set(xlim=(days[0], days[-1]), xlabel="time (days)", ylabel="sum of diameters relative to the start (1)")
+    panel.set(
+        xlim=(days[0], days[-1]), xlabel="time (days)", ylabel="sum of diameters relative to the start (1)"
+    )
     panel.legend(loc="upper left", bbox_to_anchor=(0.0, 0.94))
     each = f"Thin: {min(samples, size.shape[1])} single patients." if size.shape[1] > 1 else ""
     rule = "Triangles: visits; WHO criteria as sums of diameters (area −50 %, +25 %); growth is judged from the smallest size."
-    describe(figure, "Tumour size under treatment, against the criteria for response", f"{spread_in_words(size)} {each} {rule}")
+    describe(
+        figure,
+        "Tumour size under treatment, against the criteria for response",
+        f"{spread_in_words(size)} {each} {rule}",
+    )
     return figure
 
 

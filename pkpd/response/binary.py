@@ -37,7 +37,9 @@ class PerformanceStatus(AbstractRecord):
     def log_recorded(self, course: Course) -> Float[Array, "recorded patients"]:
         now = jnp.searchsorted(course.times, self.assessed)
         effect = summarise(self.summary, course)[now]
-        return log_sigmoid(self.b0 + self.b_effect * effect + self.b_direct * course.paths["direct"][now])[None]
+        return log_sigmoid(self.b0 + self.b_effect * effect + self.b_direct * course.paths["direct"][now])[
+            None
+        ]
 
 
 class ExposureResponse(AbstractRecord):

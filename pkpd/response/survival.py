@@ -25,9 +25,13 @@ class WeibullSurvival(AbstractSurvival):
     scale: Scalar = parameter("Weibull scale", "1/time")
     shape: Scalar = parameter("Weibull shape", "1")
     b_size: Scalar = parameter("log-hazard per unit of relative tumour size", "1", "real", default=0.0)
-    b_effect: Scalar = parameter("fall of the log-hazard per unit of effector summary", "1", "real", default=0.0)
+    b_effect: Scalar = parameter(
+        "fall of the log-hazard per unit of effector summary", "1", "real", default=0.0
+    )
     b_direct: Scalar = parameter("fall of the log-hazard per unit of direct effect", "1", "real", default=0.0)
-    size_cap: Scalar = parameter("largest relative tumour size that still raises the hazard", "1", default=10.0)
+    size_cap: Scalar = parameter(
+        "largest relative tumour size that still raises the hazard", "1", default=10.0
+    )
     freeze: float = eqx.field(static=True, kw_only=True)
     summary: str = eqx.field(static=True, kw_only=True, default="memory")
     inputs: ClassVar = {

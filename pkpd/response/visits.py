@@ -30,8 +30,12 @@ class WHOResponse(AbstractRecord):
     """
 
     sigma: Scalar = parameter("SD of the log of a measured size", "1")
-    shrinkage: Scalar = parameter("relative size that counts as a response", "1", "unit", default=0.7071067811865476)
-    growth: Scalar = parameter("size relative to the nadir that is progression", "1", default=1.118033988749895)
+    shrinkage: Scalar = parameter(
+        "relative size that counts as a response", "1", "unit", default=0.7071067811865476
+    )
+    growth: Scalar = parameter(
+        "size relative to the nadir that is progression", "1", default=1.118033988749895
+    )
     visits: tuple[float, ...] = eqx.field(static=True, kw_only=True)
     confirmation: float = eqx.field(static=True, kw_only=True)
     inputs: ClassVar = {"log_ratio": Port("1")}
@@ -55,7 +59,9 @@ class WHOResponse(AbstractRecord):
         baseline = self.sigma * jnp.asarray(_NODES)[:, None]
         margin = (threshold - sizes[:, None, :] + baseline) / self.sigma
         below, above = log_ndtr(margin), log_ndtr(-margin)
-        stable = log_ndtr((jnp.log(self.growth) - _above_nadir(sizes)) / (self.sigma * np.sqrt(2.0)))[:, None, :]
+        stable = log_ndtr((jnp.log(self.growth) - _above_nadir(sizes)) / (self.sigma * np.sqrt(2.0)))[
+            :, None, :
+        ]
         never = jnp.full(sizes.shape[1:], -jnp.inf)
         last_below, last_above = below[0], above[0] + stable[0]
         confirmed, reached = [never], None

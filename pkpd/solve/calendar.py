@@ -74,7 +74,9 @@ def _concrete(events: Events) -> list[np.ndarray]:
     try:
         return [np.asarray(v) for v in (events.time, events.amount, events.duration)]
     except jax.errors.TracerArrayConversionError as error:
-        raise fail("solver", "must not be Daily for gradients in the schedule", hint="Use FixedGrid.") from error
+        raise fail(
+            "solver", "must not be Daily for gradients in the schedule", hint="Use FixedGrid."
+        ) from error
 
 
 def _kinds(

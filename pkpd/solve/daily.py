@@ -45,8 +45,7 @@ class _Grid(NamedTuple):
 
 
 class Daily(AbstractSolver):
-    """Slow states of patients on a daily calendar, good to about 1e-3.
-    """
+    """Slow states of patients on a daily calendar, good to about 1e-3."""
 
     per_day: float = eqx.field(static=True, default=16.0)
     inner: float = eqx.field(static=True, default=0.15)
@@ -64,13 +63,18 @@ class Daily(AbstractSolver):
 
         def advance(y: State, course: State, origin: Array, start: Array, length: Array) -> State:
             weights = _interpolate(parts, model, y, upper)
-            known = {s: [sum(w * c[b, i] for i, w in enumerate(weights)) for b in range(COUNT)] for s, c in course.items()}
+            known = {
+                s: [sum(w * c[b, i] for i, w in enumerate(weights)) for b in range(COUNT)]
+                for s, c in course.items()
+            }
 
             def slope(values: State, share: float) -> State:
                 time = start + share * length
                 ticks = clock(time, since)
                 polynomials = _legendre((time - origin) / day)
-                signals = {s: sum(p * c for p, c in zip(polynomials, v, strict=True)) for s, v in known.items()}
+                signals = {
+                    s: sum(p * c for p, c in zip(polynomials, v, strict=True)) for s, v in known.items()
+                }
                 change = model.derivative(values, ticks, parts.slow, parts.slow, signals)
                 return {s: jnp.asarray(change[s]) for s in values}
 
@@ -82,7 +86,11 @@ class Daily(AbstractSolver):
         length = np.diff(plan.start)
         chosen = np.eye(len(plan.runs))[plan.run]
         course = {s: jnp.tensordot(chosen, v, 1) for s, v in table.items()}
-        _, path = jax.lax.scan(window, first, (course, jnp.asarray(plan.origin[:-1]), jnp.asarray(plan.start[:-1]), jnp.asarray(length)))
+        _, path = jax.lax.scan(
+            window,
+            first,
+            (course, jnp.asarray(plan.origin[:-1]), jnp.asarray(plan.start[:-1]), jnp.asarray(length)),
+        )
         last, path = _, path
         path = {s: jnp.concatenate([path[s], last[s][None]]) for s in path}
         wanted = np.asarray(times, float)
@@ -94,37 +102,60 @@ class Daily(AbstractSolver):
             at = at[between]
             some = {s: v[at] for s, v in path.items()}
             own = {s: v[at] for s, v in course.items()}
-            moved = jax.vmap(advance)(some, own, jnp.asarray(plan.origin[at]), jnp.asarray(plan.start[at]), jnp.asarray(rest[between]))
+            moved = jax.vmap(advance)(
+                some,
+                own,
+                jnp.asarray(plan.origin[at]),
+                jnp.asarray(plan.start[at]),
+                jnp.asarray(rest[between]),
+            )
             found = {s: v.at[between].set(moved[s]) for s, v in found.items()}
         return found
 
-    def _table(self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int) -> tuple[State, Array]:
+    def _table(
+        self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int
+    ) -> tuple[State, Array]:
         """Signals by run as [runs, moments, levels, patients], and the log of the highest level."""
         wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
         ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
-        rest = model.signals({**model.initial(), **{s: jnp.zeros(()) for s in parts.fast_states}}, ticks, parts.fast | {parts.pool or ""})
+        rest = model.signals(
+            {**model.initial(), **{s: jnp.zeros(()) for s in parts.fast_states}},
+            ticks,
+            parts.fast | {parts.pool or ""},
+        )
         upper, levels = jnp.zeros(()), jnp.zeros((1, 1, 1))
         found = {}
         if len(plan.kinds):
             first, second, before = _passes(plan)
             if parts.coupled is not None:
                 coarse = self._grid(model, events, plan, first, patients, self.probe)
-                zero = {s: jnp.zeros((len(first), 1, patients)) for b in structure(model).fast for s in b.states}
+                zero = {
+                    s: jnp.zeros((len(first), 1, patients)) for b in structure(model).fast for s in b.states
+                }
                 _, probe = self._days(wide, parts, coarse, zero, levels)
                 driven = sum(jnp.max(probe[s][0], axis=(0, 1)) for s in parts.pool_drive)
                 upper = jnp.log1p(jnp.maximum(driven, 0.0))
                 levels = jnp.stack([jnp.zeros_like(upper), upper / 2, upper])[None]
             size = max(len(first), len(second))
-            grids = [self._grid(model, events, plan, x + x[:1] * (size - len(x)), patients, self.per_day) for x in (first, second)]
+            grids = [
+                self._grid(model, events, plan, x + x[:1] * (size - len(x)), patients, self.per_day)
+                for x in (first, second)
+            ]
             width = max(len(g.start) for g in grids)
             grid = jax.tree.map(lambda *v: jnp.stack(v), *(g.widen(width) for g in grids))
             links = np.zeros((2, size, size))
             links[1, np.arange(len(before)), before] = 1.0
-            zero = {s: jnp.zeros((size, levels.shape[1], patients)) for b in structure(model).fast for s in b.states}
+            zero = {
+                s: jnp.zeros((size, levels.shape[1], patients))
+                for b in structure(model).fast
+                for s in b.states
+            }
 
             def phase(ends: State, x: tuple) -> tuple[State, Moments]:
                 grid, link = x
-                return self._days(wide, parts, grid, {s: jnp.tensordot(link, v, 1) for s, v in ends.items()}, levels)
+                return self._days(
+                    wide, parts, grid, {s: jnp.tensordot(link, v, 1) for s, v in ends.items()}, levels
+                )
 
             _, moments = jax.lax.scan(phase, zero, (grid, jnp.asarray(links)))
             for i, run in enumerate(plan.runs):
@@ -134,10 +165,21 @@ class Daily(AbstractSolver):
                     found[run] = {s: jnp.stack([m[k] for m in v]) for s, v in moments.items()}
         size = (COUNT, levels.shape[1], patients)
         flat = jnp.asarray([1.0] + [0.0] * (COUNT - 1))[:, None, None]
-        found[REST, REST] = {s: jnp.broadcast_to(flat * jnp.reshape(jnp.asarray(rest[s]), (1, 1, -1)), size) for s in parts.boundary}
+        found[REST, REST] = {
+            s: jnp.broadcast_to(flat * jnp.reshape(jnp.asarray(rest[s]), (1, 1, -1)), size)
+            for s in parts.boundary
+        }
         return {s: jnp.stack([found[run][s] for run in plan.runs]) for s in parts.boundary}, upper
 
-    def _grid(self, model: Model, events: Events, plan: Calendar, entries: Sequence[tuple[int, Past]], patients: int, per_day: float) -> _Grid:
+    def _grid(
+        self,
+        model: Model,
+        events: Events,
+        plan: Calendar,
+        entries: Sequence[tuple[int, Past]],
+        patients: int,
+        per_day: float,
+    ) -> _Grid:
         day = model.units.day
         hour = day / 24.0
         wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
@@ -148,27 +190,43 @@ class Daily(AbstractSolver):
             j = jumps_of(model, events.take(doses, [plan.offset[i] for i in doses]), patients)
             jumps[kind] = eqx.tree_at(lambda j: j.time, j, jnp.minimum(j.time, day))
         for kind in {kind for kind, past in entries}:
-            cuts = layout(jumps[kind], [0.0, day], per_day, self.inner * hour, self.outer * hour, day, 3 * day, 0.0 if kind != REST else -day)
+            cuts = layout(
+                jumps[kind],
+                [0.0, day],
+                per_day,
+                self.inner * hour,
+                self.outer * hour,
+                day,
+                3 * day,
+                0.0 if kind != REST else -day,
+            )
             made[kind] = panels(jumps[kind], [0.0, day], cuts)
         own = {b for block in structure(model).fast for b in block.states}
         states = sorted({s for j in jumps.values() for s in j.state})
         rows = []
+
         def at(kind, time, begin):
             """Cascade states at `time` from the doses of the kind given at their times."""
             total = {s: jnp.zeros(jnp.shape(time)) for s in cascade.names}
             j = jumps[kind]
             for i, s in enumerate(j.state):
                 if s not in own:
-                    part = cascade.flow({s: j.amount[i][None,None]}, jnp.maximum(time - j.time[i][None,None], 0.0), {s: j.rate[i][None,None]} if any(events.infused) else {})
-                    given = begin >= j.time[i][None,None]
+                    part = cascade.flow(
+                        {s: j.amount[i][None, None]},
+                        jnp.maximum(time - j.time[i][None, None], 0.0),
+                        {s: j.rate[i][None, None]} if any(events.infused) else {},
+                    )
+                    given = begin >= j.time[i][None, None]
                     total = {n: total[n] + jnp.where(given, v, 0.0) for n, v in part.items()}
             return total
+
         for kind, past in entries:
-            start = {s: jnp.zeros((1,1,patients)) for s in cascade.names}
+            start = {s: jnp.zeros((1, 1, patients)) for s in cascade.names}
             for i, k in enumerate(past):
-                t = jnp.full((1,1,1), (i + 1) * day)
+                t = jnp.full((1, 1, 1), (i + 1) * day)
                 start = {s: start[s] + v for s, v in at(k, t, t).items()}
             g = made[kind]
+
             def course(begin, length):
                 out = []
                 for node in NODES:
@@ -176,14 +234,25 @@ class Daily(AbstractSolver):
                     carried = cascade.flow(start, t, {}) if past else {}
                     out.append({s: v + carried.get(s, 0.0) for s, v in at(kind, t, begin).items()})
                 return out
+
             known = jax.vmap(course)(g.start[:, None, None], g.length[:, None, None])
             zero = jnp.zeros_like(g.start)
             wide_ = lambda v: v[:, None, None]
-            rows.append(_Grid(wide_(g.start), wide_(g.length), {s: wide_(g.amount.get(s, zero)) for s in states if s in own}, {s: wide_(g.rate.get(s, zero)) for s in states if s in own}, known))
+            rows.append(
+                _Grid(
+                    wide_(g.start),
+                    wide_(g.length),
+                    {s: wide_(g.amount.get(s, zero)) for s in states if s in own},
+                    {s: wide_(g.rate.get(s, zero)) for s in states if s in own},
+                    known,
+                )
+            )
         width = max(len(r.start) for r in rows)
         return jax.tree.map(lambda *v: jnp.concatenate(v, axis=1), *(r.widen(width) for r in rows))
 
-    def _days(self, model: Model, parts: Halves, grid: _Grid, y: State, level: Array) -> tuple[State, Moments]:
+    def _days(
+        self, model: Model, parts: Halves, grid: _Grid, y: State, level: Array
+    ) -> tuple[State, Moments]:
         """Fast states after days of several kinds from `y`, and the moments of the signals over them."""
         day = model.units.day
         pool = tuple(b for b in structure(model).slow if b.states == (parts.coupled,))
@@ -192,7 +261,9 @@ class Daily(AbstractSolver):
         shape = jnp.broadcast_shapes(*(v.shape for v in y.values()))
         own = dict(y)
         if parts.coupled:
-            own[parts.coupled] = jnp.broadcast_to(jnp.asarray(model.get(f"{parts.pool}.base")) * jnp.exp(level), shape)
+            own[parts.coupled] = jnp.broadcast_to(
+                jnp.asarray(model.get(f"{parts.pool}.base")) * jnp.exp(level), shape
+            )
         ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
         still = {s: jnp.zeros(shape) for s in own}
         moments = {s: tuple(jnp.zeros(shape) for _ in range(COUNT)) for s in parts.boundary}
@@ -201,12 +272,19 @@ class Daily(AbstractSolver):
         def panel(carry: tuple[State, State, Moments], x: _Grid) -> tuple[tuple[State, State, Moments], None]:
             y, slope, moments = carry
             y = y | {s: y[s] + x.amount[s] for s in x.amount}
-            stages, slope = step(model, blocks, fixed | y, slope, x.length, lambda offset: ticks, x.known, x.rate, self.newton)
+            stages, slope = step(
+                model, blocks, fixed | y, slope, x.length, lambda offset: ticks, x.known, x.rate, self.newton
+            )
             for stage, node, weight in zip(stages, NODES, WEIGHTS, strict=True):
                 found = model.signals(stage, ticks, parts.fast | {parts.pool or ""})
                 scaled = weight * x.length / day
-                p = [(2 * b + 1) * scaled * v for b, v in enumerate(_legendre((x.start + node * x.length) / day))]
-                moments = {s: tuple(m + q * found[s] for m, q in zip(v, p, strict=True)) for s, v in moments.items()}
+                p = [
+                    (2 * b + 1) * scaled * v
+                    for b, v in enumerate(_legendre((x.start + node * x.length) / day))
+                ]
+                moments = {
+                    s: tuple(m + q * found[s] for m, q in zip(v, p, strict=True)) for s, v in moments.items()
+                }
             return ({s: stages[-1][s] for s in y}, slope, moments), None
 
         (own, _, moments), _ = jax.lax.scan(panel, (own, still, moments), grid)

@@ -78,16 +78,16 @@ def _boundary(model: Model, fast: frozenset[str]) -> tuple[str, ...]:
             continue
         signals = [s for s in sources if s in model.outputs and s.rpartition(".")[0] in fast]
         if signals and port not in part.linear:
-            rule = f"must not be Daily: the input `{port}` of `{owner}` is not affine, so it cannot be averaged"
+            rule = (
+                f"must not be Daily: the input `{port}` of `{owner}` is not affine, so it cannot be averaged"
+            )
             raise fail("solver", rule, hint="Use FixedGrid or ODE.")
         found += signals
     return tuple(sorted(set(found)))
 
 
 def _coupled(model: Model, fast: frozenset[str], slow: frozenset[str]) -> str | None:
-    sources = {
-        s.rpartition(".")[0] for owner, _, srcs in model.wires if owner in fast for s in srcs
-    } & slow
+    sources = {s.rpartition(".")[0] for owner, _, srcs in model.wires if owner in fast for s in srcs} & slow
     if not sources:
         return None
     pool = next(iter(sources))

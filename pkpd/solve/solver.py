@@ -55,7 +55,9 @@ def first_dose(model: Model, jumps: Jumps) -> dict[str, Array]:
     found = {}
     for drug in model.drugs:
         times = [jumps.time[i] for i, s in enumerate(jumps.state) if s.startswith(f"{drug.name}.")]
-        found[drug.name] = jnp.min(jnp.stack(times), axis=0) if times else jnp.full(jumps.time.shape[1:], jnp.inf)
+        found[drug.name] = (
+            jnp.min(jnp.stack(times), axis=0) if times else jnp.full(jumps.time.shape[1:], jnp.inf)
+        )
     return found
 
 

@@ -108,7 +108,9 @@ def _blocks(
     return tuple(_block(model, states, depends, curved, group) for group in ordered)
 
 
-def _block(model: Model, states: tuple[str, ...], depends: np.ndarray, curved: np.ndarray, group: list[int]) -> Block:
+def _block(
+    model: Model, states: tuple[str, ...], depends: np.ndarray, curved: np.ndarray, group: list[int]
+) -> Block:
     names = tuple(states[i] for i in group)
     coupled = frozenset((states[i], states[j]) for i in group for j in group if depends[i, j])
     inflows = frozenset((states[i], states[j]) for i in group for j in np.flatnonzero(depends[i]))

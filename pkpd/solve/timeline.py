@@ -47,7 +47,14 @@ def graded(length: float, panels: int, inner: float, outer: float) -> np.ndarray
 
 
 def layout(
-    jumps: Jumps, times: Sequence[float], per_day: float, inner: float, outer: float, day: float, quiet: float, since: float = -np.inf
+    jumps: Jumps,
+    times: Sequence[float],
+    per_day: float,
+    inner: float,
+    outer: float,
+    day: float,
+    quiet: float,
+    since: float = -np.inf,
 ) -> list[np.ndarray]:
     """How each segment is cut, decided on the nominal times, so that the shape is static.
 

@@ -58,9 +58,9 @@ def test_peak_of_a_dense_and_of_a_sparse_profile() -> None:
     height = float(oral(np.array(PEAK)))
     assert float(exposure.tmax(GRID, oral(GRID))) == pytest.approx(PEAK, rel=1e-4)
     assert float(exposure.cmax(GRID, oral(GRID))) == pytest.approx(height, rel=1e-7)
-    sparse = PEAK + np.array([-1.0, -0.3, 0.1, 0.6, 2.0])  # unevenly about the peak
+    sparse = PEAK + np.array([-1.0, -0.4, 0.2, 0.9, 2.0])  # unevenly about the peak
     nearest = float(oral(sparse).max())
-    assert abs(float(exposure.cmax(sparse, oral(sparse))) - height) < 0.5 * abs(nearest - height)
+    assert abs(float(exposure.cmax(sparse, oral(sparse))) - height) < 0.3 * abs(nearest - height)
     assert abs(float(exposure.tmax(sparse, oral(sparse))) - PEAK) < 0.1
 
 

@@ -16,7 +16,9 @@ def size(t):
 
 
 def excess(t):
-    return np.where(t < 28, 3 * (1 - np.exp(-0.069 * t)), 3 * (1 - np.exp(-0.069 * 28)) * np.exp(-0.069 * (t - 28)))
+    return np.where(
+        t < 28, 3 * (1 - np.exp(-0.069 * t)), 3 * (1 - np.exp(-0.069 * 28)) * np.exp(-0.069 * (t - 28))
+    )
 
 
 def memory(t):

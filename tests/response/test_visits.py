@@ -31,7 +31,12 @@ def simulated(sizes, sigma, visits, confirmation, seed=1, n=200_000):
 
 @pytest.mark.parametrize(
     "sizes",
-    [(-0.3, -0.35, -0.4, -0.45), (-0.36, -0.30, -0.40, -0.38), (0.1, -0.1, -0.4, -0.5), (-0.5, -0.2, -0.05, 0.3)],
+    [
+        (-0.3, -0.35, -0.4, -0.45),
+        (-0.36, -0.30, -0.40, -0.38),
+        (0.1, -0.1, -0.4, -0.5),
+        (-0.5, -0.2, -0.05, 0.3),
+    ],
 )
 @pytest.mark.parametrize(("visits", "confirmation"), [(VISITS, 28.0), ((28.0, 49.0, 70.0, 98.0), 28.0)])
 def test_recursion_is_the_rule(sizes, visits, confirmation):
@@ -55,7 +60,9 @@ def test_gradient_is_finite_far_from_a_response():
 
     def last(shift):
         sizes = shift + jnp.linspace(0.5, 4.0, 4)[:, None]
-        return outcome.log_recorded(Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0)))[-1, 0]
+        return outcome.log_recorded(Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0)))[
+            -1, 0
+        ]
 
     slope = jax.grad(last)(0.0)
     assert np.isfinite(slope)

@@ -11,6 +11,7 @@
 28 daily doses: 3 MIU at 24 k hours into A1 and 15 % of 40 mg at 24 k + 2 hours into M1.
 """
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -69,13 +70,15 @@ def reference() -> np.ndarray:
 def by_scipy(eta: np.ndarray) -> np.ndarray:
     """One patient, restarted at each dose and at each time of interest [outputs, times]."""
     p = dict(zip(NAMES, np.array(TYPICAL) * np.exp(np.array(SPREAD) * eta), strict=True))
-    doses = {24.0 * k: (0, 3.0) for k in range(28)} | {24.0 * k + 2.0: (2, 0.15 * 40.0) for k in range(28)}
+    doses: dict[float, tuple[int, float]] = {24.0 * k: (0, 3.0) for k in range(28)}
+    doses |= {24.0 * k + 2.0: (2, 0.15 * 40.0) for k in range(28)}
     y = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, p["T0"], 0.0, 0.0, 0.0, 0.0])
     rows = []
-    for begin, end in pairwise(sorted({0.0, *doses, *TIMES})):
-        state, amount = doses.get(begin, (0, 0.0))
-        y[state] += amount
-        solution = solve_ivp(right, (begin, end), y, "DOP853", rtol=1e-12, atol=1e-14, args=(p,))
+    for begin, end in pairwise(sorted({*doses, *TIMES})):
+        if begin in doses:
+            state, amount = doses[begin]
+            y[state] += amount
+        solution = solve_ivp(partial(right, p=p), (begin, end), y, "DOP853", rtol=1e-12, atol=1e-14)
         y = solution.y[:, -1].copy()
         if end in TIMES:
             rows.append(y[5:])
