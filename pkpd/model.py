@@ -1,6 +1,6 @@
 """Components wired into one model: a pytree of parameters and a system of differential equations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +155,16 @@ class Model(eqx.Module):
         disposition = self.components[drug]
         assert isinstance(disposition, AbstractDisposition)
         return absorption, f"{drug}.{disposition.central}"
+
+
+def _lags(
+    components: Mapping[str, Component], drugs: Sequence[Drug]
+) -> Iterator[tuple[tuple[str, str], float]]:
+    for drug in drugs:
+        for route in drug.routes:
+            absorption = components[f"{drug.name}.{route}"]
+            assert isinstance(absorption, AbstractAbsorption)
+            yield (drug.name, route), float(absorption.tlag)
 
 
 def _total(values: Sequence[Scalar]) -> Scalar:

@@ -40,7 +40,7 @@ def test_parameters_by_path():
     changed = model.replace({"drug.cl": 2.5, "drug.cl.iiv": 0.1})
     assert (changed.get("drug.cl"), changed.get("drug.cl.iiv")) == (2.5, 0.1)
     assert model.get("drug.cl") == 1.0
-    with pytest.raises(InputError, match='Did you mean "drug.cl"'):
+    with pytest.raises(InputError, match=r'Did you mean "drug.cl"'):
         model.get("drug.kl")
 
 
@@ -62,7 +62,7 @@ def test_unknown_component_input_and_output_at_once():
 
 def test_cyclic_wires():
     parts = {"a": Amplifier(gain=1.0), "b": Amplifier(gain=2.0)}
-    with pytest.raises(InputError, match='must not form a cycle without a state in it, but is "a -> b"'):
+    with pytest.raises(InputError, match=r'must not form a cycle without a state in it, but is "a -> b"'):
         wire(parts, {"a": {"x": "b.effect"}, "b": {"x": "a.effect"}})
 
 

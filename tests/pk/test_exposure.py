@@ -27,7 +27,7 @@ def area(until: float) -> float:
 
 def test_every_quantity_of_a_fact_is_a_function() -> None:
     for name in QUANTITIES:
-        assert getattr(exposure, name)(GRID, oral(GRID) + 1.0).shape == ()
+        assert jax.jit(getattr(exposure, name))(GRID, oral(GRID) + 1.0).shape == ()
 
 
 def test_area_of_a_dense_profile() -> None:
@@ -58,7 +58,7 @@ def test_peak_of_a_dense_and_of_a_sparse_profile() -> None:
     height = float(oral(np.array(PEAK)))
     assert float(exposure.tmax(GRID, oral(GRID))) == pytest.approx(PEAK, rel=1e-4)
     assert float(exposure.cmax(GRID, oral(GRID))) == pytest.approx(height, rel=1e-7)
-    sparse = PEAK + np.array([-1.0, -0.4, 0.2, 0.9, 2.0])  # unevenly about the peak
+    sparse = PEAK + np.array([-0.8, -0.2, 0.15, 0.4, 2.0])  # unevenly about the peak
     nearest = float(oral(sparse).max())
     assert abs(float(exposure.cmax(sparse, oral(sparse))) - height) < 0.3 * abs(nearest - height)
     assert abs(float(exposure.tmax(sparse, oral(sparse))) - PEAK) < 0.1
@@ -97,7 +97,7 @@ def test_half_life_trough_and_least_value() -> None:
 
 @pytest.mark.parametrize("name", QUANTITIES)
 def test_patients_are_further_axes(name: str) -> None:
-    metric = getattr(exposure, name)
+    metric = jax.jit(getattr(exposure, name))
     profiles = (oral(GRID)[:, None, None] + 0.1) * np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     found = metric(GRID, profiles)
     assert found.shape == (2, 3)
@@ -121,4 +121,4 @@ def test_gradients_are_finite_where_the_profile_is_zero() -> None:
     """Before a lag has passed nothing is there."""
     times, c = jnp.arange(5.0), jnp.array([0.0, 0.0, 2.0, 1.0, 0.0])
     for metric in (exposure.auc, exposure.cmax, exposure.tmax, exposure.cavg):
-        assert np.isfinite(np.asarray(jax.grad(metric, argnums=1)(times, c))).all()
+        assert np.isfinite(np.asarray(jax.jit(jax.grad(metric, argnums=1))(times, c))).all()

@@ -1,0 +1,97 @@
+"""The door for evidence: what is read, and every fault with line and column."""
+
+import pytest
+
+from pkpd.arms import load_arms
+from pkpd.checks import InputError
+
+HEADER = "study,arm,endpoint,n,events,regimen,source,at\n"
+GOOD = (
+    HEADER
+    + "S,a,PR,40,7,treated,Paper,Table 1\nS,a,surv_1y,40,11,treated,Paper,Table 1\nS,b,PR,39,0,none,Paper,Table 1\n"
+)
+
+
+def write(tmp_path, text):
+    path = tmp_path / "arms.csv"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def faults(tmp_path, text):
+    with pytest.raises(InputError) as caught:
+        load_arms(write(tmp_path, text))
+    return [str(fault).removeprefix(f"{tmp_path}/arms.csv: ") for fault in caught.value.faults]
+
+
+def test_rows_become_arms(tmp_path):
+    one, two = load_arms(write(tmp_path, GOOD))
+    assert (one.study, one.arm, one.n, one.weight) == ("S", "a", 40, 1.0)
+    assert [(c.outcome, c.days, c.events) for c in one.counts] == [
+        ("regression", None, 7),
+        ("alive", 365.0, 11),
+    ]
+    assert two.counts[0].events == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("S,c,PR,40,41,x,P,T", "line 5, events: must not exceed n = 40, but is 41."),
+        (
+            "S,c,PR,40,17.5,x,P,T",
+            'line 5, events: must be a whole number from 0, but is "17.5". Give the number',
+        ),
+        (
+            "S,c,PR,40,17%,x,P,T",
+            'line 5, events: must be a whole number from 0, but is "17%". Give the number',
+        ),
+        ("S,c,PR,40,-1,x,P,T", "line 5, events: must be a whole number from 0"),
+        ("S,c,PR,many,1,x,P,T", 'line 5, n: must be a whole number from 1, but is "many".'),
+        (
+            "S,c,PRR,40,1,x,P,T",
+            'line 5, endpoint: must be a known endpoint, but is "PRR". Did you mean "PR"?',
+        ),
+        ("S,c,PR,40,1,x,,T", "line 5, source: must not be empty"),
+        ("S,b,PR,39,1,none,P,T", "line 5, endpoint: must not repeat an endpoint of the arm (line 4)"),
+        (
+            "S,b,CR+PR,39,1,none,P,T",
+            "line 5, endpoint: must not count responses twice: CR+PR stands beside PR",
+        ),
+        ("S,b,surv_1y,38,1,none,P,T", "line 5, n: must be the same in all rows of an arm (39 in line 4)"),
+        ("S,c,PR,40", "line 5: must have 8 cells, but is 4."),
+    ],
+)
+def test_a_wrong_row(tmp_path, row, message):
+    assert any(fault.startswith(message) for fault in faults(tmp_path, GOOD + row + "\n"))
+
+
+def test_all_faults_at_once(tmp_path):
+    text = GOOD + "S,c,PR,40,41,x,P,T\nS,d,PRR,40,1,x,P,T\n"
+    assert len(faults(tmp_path, text)) == 2
+
+
+def test_unknown_and_missing_columns(tmp_path):
+    found = faults(tmp_path, GOOD.replace("endpoint", "endpiont"))
+    assert 'line 1: must be a known column, but is "endpiont". Did you mean "endpoint"?' in found
+    assert "line 1: must have the column endpoint." in found
+
+
+def test_weights(tmp_path):
+    text = GOOD.replace("at\n", "at,weight\n", 1).replace("Table 1\n", "Table 1,1.5\n")
+    assert any("weight: must lie between 0 and 1" in fault for fault in faults(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "must have a header"), (HEADER, "the table has a header only")]
+)
+def test_empty_files(tmp_path, text, message):
+    assert message in faults(tmp_path, text)[0]
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(InputError, match="must be a file that exists"):
+        load_arms(tmp_path / "absent.csv")
+    (tmp_path / "latin.csv").write_bytes("study,é\n".encode("latin-1"))
+    with pytest.raises(InputError, match="must be a readable UTF-8 text"):
+        load_arms(tmp_path / "latin.csv")

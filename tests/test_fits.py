@@ -1,0 +1,46 @@
+"""Stored answers belong to today's questions, meet their gates and sit at zero gradient."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pkpd.infer.mode import gradient_of
+from pkpd.likelihood.counts import clopper_pearson
+from pkpd.records import load_answer, question_names, resolve
+
+
+@pytest.fixture(scope="module", params=question_names())
+def stored(request):
+    return load_answer(request.param)
+
+
+def test_gates_are_met(stored):
+    _, answer = stored
+    assert answer.content["status"] == "converged"
+    assert all(answer.content["checks"].values())
+    assert {"rhat", "ess_bulk", "divergent", "starts_agree", "gradient"} <= set(answer.content["checks"])
+
+
+def test_fitted_counts_are_reproduced(stored):
+    _, answer = stored
+    assert len(answer.content["arms"]) == 6
+    for row in answer.content["arms"]:
+        low, high = clopper_pearson(row["events"], row["n"])
+        assert low <= row["predicted"] <= high
+        assert low <= row["posterior_mean"] <= high
+
+
+def test_the_mode_is_a_stationary_point_of_todays_density(stored):
+    question, answer = stored
+    problem = resolve(question).problem
+    point = jnp.asarray([answer.content["mode"][name] for name in problem.names])
+    value, slope = gradient_of(problem)(problem.patients, point)
+    assert float(value) == pytest.approx(answer.content["log_density"], abs=1e-6)
+    assert float(jnp.max(jnp.abs(slope))) < 1e-3
+
+
+def test_draws_are_those_of_the_summaries(stored):
+    _, answer = stored
+    spread = answer.draws.std(axis=0)
+    contraction = [answer.content["estimates"][name]["contraction"] for name in answer.names]
+    assert 1 - spread**2 == pytest.approx(np.array(contraction), abs=0.2)

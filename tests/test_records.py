@@ -1,0 +1,198 @@
+"""Questions: resolved numbers, digests, refusals. Answers: whole, sealed, refused when stale."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pkpd.catalogue import shipped
+from pkpd.checks import InputError
+from pkpd.records import (
+    answer_of,
+    check_file,
+    is_question,
+    load_answer,
+    load_question,
+    question_names,
+    resolve,
+)
+from pkpd.records import write_answer as write
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the evidence and of one question, to be doctored."""
+    for name in ("arms.csv", "joint.toml"):
+        shutil.copy(shipped("fits") / "lissoni1995" / name, tmp_path / name)
+    return tmp_path
+
+
+def doctored(folder, old, new):
+    path = folder / "joint.toml"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    return path
+
+
+def faults(path):
+    return [str(fault) for fault in check_file(str(path))]
+
+
+def test_stored_questions():
+    assert {"lissoni1995/joint", "lissoni1995/exposure"} <= set(question_names())
+    assert is_question("lissoni1995/joint")
+    assert not is_question("aldesleukin")
+
+
+@pytest.mark.parametrize("name", question_names())
+def test_stored_questions_have_no_fault(name):
+    assert check_file(name) == []
+
+
+def test_resolved_numbers():
+    question = load_question("lissoni1995/joint")
+    problem = resolve(question).problem
+    assert [arm.counts for arm in problem.arms] == [(9, 21, 22), (0, 5, 8)]
+    assert [arm.n for arm in problem.arms] == [52, 48]
+    prior = dict(problem.priors)["stimulus.ec50"]
+    assert prior.interval() == pytest.approx((3.0, 300.0), rel=0.01)
+    assert dict(problem.priors)["survival.b_size"].interval() == pytest.approx(
+        (0.9 - 1.96 * 0.35, 0.9 + 1.96 * 0.35), rel=1e-3
+    )
+
+
+def test_digest_ignores_words_and_sees_numbers(folder):
+    first = resolve(load_question(folder / "joint.toml")).digest
+    doctored(folder, "schema = 1", "# a comment\nschema = 1")
+    doctored(folder, 'title = "The 1995 trial', 'title = "That 1995 trial')
+    assert resolve(load_question(folder / "joint.toml")).digest == first
+    doctored(folder, "sd = 0.35", "sd = 0.36")
+    assert resolve(load_question(folder / "joint.toml")).digest != first
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"tumour.kg" =',
+            '"tumor.kg" =',
+            'priors.tumor.kg: must be a parameter of the model, but is "tumor.kg". Did you mean',
+        ),
+        (
+            'family = "normal", mean = 0.9',
+            'family = "norml", mean = 0.9',
+            'must be a known family, but is "norml". Did you mean',
+        ),
+        ("sd = 0.35", "sd = -0.35", "priors.survival.b_size: must have a spread greater than 0"),
+        ("mean = 0.9, sd", "mean = nan, sd", "priors.survival.b_size.mean: must be a finite number"),
+        (
+            '"tumour.kg" = { from = "model" }',
+            '"tumour.kg" = { family = "normal", mean = 0, sd = 1 }',
+            "must say why",
+        ),
+        (
+            '"survival.shape" = { from = "model" }',
+            '"survival.shape" = { family = "normal", mean = 1, sd = 1, why = "x" }',
+            "must stay in the domain",
+        ),
+        ('treated = "aldesleukin 3 MIU', 'treated = "aldesleukn 3 MIU', 'Did you mean "aldesleukin"?'),
+        (
+            'treated = "',
+            'treeted = "',
+            'must name one of the question\'s regimens, but is "treated". Did you mean "treeted"?',
+        ),
+        (
+            'likelihood = "joint"',
+            'likelihood = "jiont"',
+            'must be joint or product, but is "jiont". Did you mean "joint"?',
+        ),
+        ("starts = 16", "starts = 0", "estimator.starts: must be at least 1"),
+        ("[gates]", "[gaits]", 'must be a known key, but is "gaits". Did you mean "gates"?'),
+        ('evidence = "arms.csv"', 'evidence = "absent.csv"', "must be a file that exists"),
+        (
+            'evidence = "arms.csv"',
+            'evidence = "../arms.csv"',
+            "must be the name of a file beside the question",
+        ),
+        ("schema = 1", "schema = = 1", "must be TOML"),
+        ('model = "neuroimmunotherapy"', 'model = "neuroimunotherapy"', 'Did you mean "neuroimmunotherapy"?'),
+    ],
+)
+def test_wrong_questions(folder, old, new, message):
+    found = faults(doctored(folder, old, new))
+    assert any(message in fault for fault in found), found
+
+
+def test_all_faults_at_once(folder):
+    doctored(folder, "starts = 16", "starts = 0")
+    doctored(folder, 'likelihood = "joint"', 'likelihood = "jiont"')
+    doctored(folder, "[gates]", "[gaits]")
+    assert len(faults(folder / "joint.toml")) == 3
+
+
+def test_a_prior_from_the_fitted_trial_is_refused(folder):
+    new = '"survival.scale" = { family = "lognormal", median = 0.005, log_sd = 0.3, why = "x", source = "L1995_SCC" }'
+    found = faults(doctored(folder, '"survival.scale" = { from = "model" }', new))
+    assert any("must not come from the fitted trial" in fault and "L1995_SCC" in fault for fault in found)
+
+
+def fake_fit(question, status="converged"):
+    problem = resolve(question).problem
+    size = len(problem.priors)
+    rng = np.random.default_rng(1)
+    empty = dict.fromkeys(("estimates", "diagnostics", "checks", "starts"), {})
+    rows = dict.fromkeys(("arms", "predictions", "prior_predictive", "words", "directions"), [])
+    return SimpleNamespace(
+        status=status,
+        seconds=1.0,
+        problem=problem,
+        mode=np.zeros(size),
+        log_density=-1.0,
+        log_likelihood=float("nan"),
+        gradient=0.0,
+        hessian=np.eye(size),
+        draws=rng.standard_normal((4, 300, size)),
+        **empty,
+        **rows,
+    )
+
+
+def test_answers_round_trip_and_tampering_is_refused(folder):
+    question = load_question(folder / "joint.toml")
+    fit, path = fake_fit(question), folder / "joint.json"
+    write(path, answer_of(question, resolve(question), fit), fit)
+    _, answer = load_answer(str(folder / "joint.toml"))
+    flat = fit.draws.reshape(-1, fit.draws.shape[-1])
+    assert answer.draws == pytest.approx(flat[:: len(flat) // 500], rel=1e-9)
+    assert answer.content["log_likelihood"] is None
+    assert (folder / "joint.draws.csv").stat().st_size < 300_000
+    draws = folder / "joint.draws.csv"
+    draws.write_text(draws.read_text("utf-8").replace("0", "1", 1), "utf-8")
+    with pytest.raises(InputError, match="must be the draws that were written"):
+        load_answer(str(folder / "joint.toml"))
+
+
+def test_a_stale_answer_names_the_command(folder):
+    question = load_question(folder / "joint.toml")
+    fit = fake_fit(question)
+    write(folder / "joint.json", answer_of(question, resolve(question), fit), fit)
+    doctored(folder, "sd = 0.35", "sd = 0.36")
+    with pytest.raises(InputError, match="pkpd fit joint --seal"):
+        load_answer(str(folder / "joint.toml"))
+
+
+def test_an_answer_that_fails_its_gates_is_not_written(folder):
+    question = load_question(folder / "joint.toml")
+    fit = fake_fit(question, "not converged: rhat")
+    with pytest.raises(InputError, match="must be an answer that meets its gates"):
+        write(folder / "joint.json", answer_of(question, resolve(question), fit), fit)
+    assert not list(folder.glob("*.json"))
+
+
+def test_a_broken_answer_is_told(folder):
+    (folder / "joint.json").write_text(json.dumps({"status": "converged"}), "utf-8")
+    with pytest.raises(InputError, match="must be a whole answer"):
+        load_answer(str(folder / "joint.toml"))
