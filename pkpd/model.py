@@ -219,11 +219,7 @@ def wire(
         order=order,
         drugs=tuple(drugs),
         units=units or UnitSystem(),
-        typical_lags=tuple(
-            ((d.name, r), float(getattr(components[f"{d.name}.{r}"], "tlag")))
-            for d in drugs
-            for r in d.routes
-        ),
+        typical_lags=tuple(_lags(components, drugs)),
         covariates=tuple(sorted((covariates or {}).items())),
         name=name,
         digest=digest,

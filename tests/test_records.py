@@ -143,8 +143,8 @@ def fake_fit(question, status="converged"):
     problem = resolve(question).problem
     size = len(problem.priors)
     rng = np.random.default_rng(1)
-    empty = dict.fromkeys(("estimates", "diagnostics", "checks", "starts"), {})
-    rows = dict.fromkeys(("arms", "predictions", "prior_predictive", "words", "directions"), [])
+    empty: dict = {name: {} for name in ("estimates", "diagnostics", "checks", "starts")}
+    rows: dict = {name: [] for name in ("arms", "predictions", "prior_predictive", "words", "directions")}
     return SimpleNamespace(
         status=status,
         seconds=1.0,

@@ -47,9 +47,9 @@ def plot_arms(
     describe(
         figure,
         "What the fit makes of the arms it has seen, and what it predicts for others",
-        "Observed: share of the randomised patients with its exact (Clopper-Pearson) 95 % interval. Predicted: "
-        "probability with its posterior 95 % interval. Agreement in the fitted arms is reproduction of fitted "
-        "counts, not validation.",
+        "Observed: share of the randomised patients with its exact (Clopper-Pearson) 95 % interval. "
+        "Predicted: probability with its posterior 95 % interval. Agreement in the fitted arms is reproduction "
+        "of fitted counts, not validation.",
     )
     return figure
 

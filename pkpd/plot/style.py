@@ -6,7 +6,7 @@ References: Okabe M, Ito K. Color universal design, 2008, https://jfly.uni-koeln
 import textwrap
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ STYLE: dict[str, Any] = {
     "ytick.labelsize": 8,
 }
 
-styled = matplotlib.rc_context(STYLE)
+styled = mpl.rc_context(STYLE)
 """Decorates a function that draws."""
 
 

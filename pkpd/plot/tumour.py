@@ -49,7 +49,8 @@ def plot_tumour(
     )
     panel.legend(loc="upper left", bbox_to_anchor=(0.0, 0.94))
     each = f"Thin: {min(samples, size.shape[1])} single patients." if size.shape[1] > 1 else ""
-    rule = "Triangles: visits; WHO criteria as sums of diameters (area −50 %, +25 %); growth is judged from the smallest size."
+    rule = "Triangles: visits; WHO criteria as sums of diameters (area −50 %, +25 %); "
+    rule += "growth is judged from the smallest size."
     describe(
         figure,
         "Tumour size under treatment, against the criteria for response",

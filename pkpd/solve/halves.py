@@ -92,6 +92,7 @@ def _coupled(model: Model, fast: frozenset[str], slow: frozenset[str]) -> str | 
         return None
     pool = next(iter(sources))
     if len(sources) > 1 or not isinstance(model.components[pool], Turnover):
-        rule = f"must not be Daily: it needs one turnover pool at most that acts on the kinetics, not {sorted(sources)}"
+        found = ", ".join(sorted(sources))
+        rule = f"must not be Daily: it takes one turnover pool at most that acts on the kinetics, not {found}"
         raise fail("solver", rule, hint="Use FixedGrid or ODE.")
     return f"{pool}.level"

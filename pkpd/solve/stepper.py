@@ -124,7 +124,8 @@ def _factorise(lu: list[list[Array | None]]) -> list[list[Array | None]]:
 
 def _eliminate(lu: list[list[Array | None]], i: int, k: int) -> None:
     entry, inverse = lu[i][k], lu[k][k]
-    assert entry is not None and inverse is not None
+    assert entry is not None
+    assert inverse is not None
     ratio = lu[i][k] = entry * inverse
     for j in range(k + 1, len(lu)):
         upper, old = lu[k][j], lu[i][j]
