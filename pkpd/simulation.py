@@ -48,7 +48,7 @@ def bind(model: Model, regimen: Regimen | str, covariates: Mapping[str, float] |
         amount=jnp.asarray([amounts[dose.part] for dose in doses], float),
         duration=jnp.asarray([dose.duration * hour for dose in doses], float),
         route=tuple((dose.drug, dose.route) for dose in doses),
-        infused=tuple(dose.duration > 0.0 for dose in doses),
+        lasting=tuple(dose.duration * hour for dose in doses),
         nominal=tuple(times),
         end=regimen.length * hour,
     )

@@ -8,7 +8,8 @@ from pkpd.checks import InputError
 HEADER = "study,arm,endpoint,n,events,regimen,source,at\n"
 GOOD = (
     HEADER
-    + "S,a,PR,40,7,treated,Paper,Table 1\nS,a,surv_1y,40,11,treated,Paper,Table 1\nS,b,PR,39,0,none,Paper,Table 1\n"
+    + "S,a,PR,40,7,treated,Paper,Table 1\nS,a,surv_1y,40,11,treated,Paper,Table 1\n"
+    + "S,b,PR,39,0,none,Paper,Table 1\n"
 )
 
 

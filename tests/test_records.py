@@ -134,7 +134,9 @@ def test_all_faults_at_once(folder):
 
 
 def test_a_prior_from_the_fitted_trial_is_refused(folder):
-    new = '"survival.scale" = { family = "lognormal", median = 0.005, log_sd = 0.3, why = "x", source = "L1995_SCC" }'
+    new = (
+        '"survival.scale" = { family = "lognormal", median = 1, log_sd = 1, why = "x", source = "L1995_SCC" }'
+    )
     found = faults(doctored(folder, '"survival.scale" = { from = "model" }', new))
     assert any("must not come from the fitted trial" in fault and "L1995_SCC" in fault for fault in found)
 

@@ -21,9 +21,9 @@ for module in (catalogue, run, estimate):
 def root(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
     """Options that need no command."""
     if version:
-        from pkpd import __version__
+        from importlib.metadata import version as installed
 
-        typer.echo(f"pkpd {__version__}")
+        typer.echo(f"pkpd {installed('pkpd')}")
         raise typer.Exit
 
 

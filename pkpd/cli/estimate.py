@@ -25,25 +25,26 @@ def fit(
     quiet: bool = QUIET,
 ) -> None:
     """Fits a question to its evidence. Example: pkpd fit lissoni1995/joint"""
-    from pkpd import records
     from pkpd.devices import configure, float64
+    from pkpd.records import answer_of, load_question, resolve, write_answer
+    from pkpd.records import seal as seal_answer
 
-    asked = records.load_question(question)
+    asked = load_question(question)
     _check_targets(asked, plot, out, seal, quick)
     configure(cores=cores or asked.settings.chains, cache=True)
     say = progress(quiet or as_json)
     with float64():
-        resolved = records.resolve(asked)
+        resolved = resolve(asked)
         from pkpd.infer.fit import fit_problem
 
         found = fit_problem(resolved.problem, asked.settings, resolved.others, quick, say)
-        answer = records.answer_of(asked, resolved, found)
+        answer = answer_of(asked, resolved, found)
         if out:
-            records.write_answer(Path(out), answer, found)
+            write_answer(Path(out), answer, found)
         if plot:
             _plot(found, Path(plot))
         if seal and found.status == "converged":
-            records.seal(asked, answer, found)
+            seal_answer(asked, answer, found)
     if as_json:
         print_json(answer)
     else:

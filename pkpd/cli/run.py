@@ -75,16 +75,17 @@ def _simulate(
     """One simulation, or one for each of up to 100 posterior draws."""
     import numpy as np
 
-    from pkpd import simulation
+    from pkpd.simulation import bind, sample_patients
+    from pkpd.simulation import simulate as run_one
 
-    events = simulation.bind(built, regimen)
+    events = bind(built, regimen)
     day = built.units.day
     times = np.arange(0.0, days * day + 1e-9, day / 4) if days else None
-    group = simulation.sample_patients(built, patients, seed) if patients > 1 else None
+    group = sample_patients(built, patients, seed) if patients > 1 else None
     alive = [365 * day] if built.outcomes else []
 
     def run(model: Any) -> Any:
-        return simulation.simulate(model, events, times, group, alive=alive)
+        return run_one(model, events, times, group, alive=alive)
 
     if not draws:
         say("simulating")

@@ -16,15 +16,15 @@ class Events(eqx.Module):
     """Doses of a course in the model's units.
 
     `time`, `amount`, `duration` [doses] are differentiable. `route` names drug and route of each
-    dose, `infused` says which have a duration, `nominal` are the times that lay out a solver's
-    grid (they stay as they are when `time` is traced).
+    dose; `lasting` and `nominal` are the durations and times that lay out a solver's grid, and stay
+    as they are when `duration` and `time` are traced: 0 is a bolus, more an infusion.
     """
 
     time: Times
     amount: Times
     duration: Times
     route: tuple[tuple[str, str], ...] = eqx.field(static=True)
-    infused: tuple[bool, ...] = eqx.field(static=True)
+    lasting: tuple[float, ...] = eqx.field(static=True)
     nominal: tuple[float, ...] = eqx.field(static=True)
     end: float = eqx.field(static=True, default=0.0)
 
@@ -39,7 +39,7 @@ class Events(eqx.Module):
             self.amount[index],
             self.duration[index],
             tuple(self.route[i] for i in doses),
-            tuple(self.infused[i] for i in doses),
+            tuple(self.lasting[i] for i in doses),
             tuple(map(float, times)),
         )
 
@@ -56,7 +56,7 @@ class Events(eqx.Module):
             jnp.concatenate([self.amount, last]),
             jnp.concatenate([self.duration, last]),
             self.route + self.route[-1:] * missing,
-            self.infused + (False,) * missing,
+            self.lasting + (0.0,) * missing,
             self.nominal + self.nominal[-1:] * missing,
             self.end,
         )
@@ -98,12 +98,12 @@ def jumps_of(
     for i, route in enumerate(events.route):
         start, absorbed = events.time[i] + lag[route], events.amount[i] * bioav[route]
         plan = events.nominal[i] + typical_lag[route]
-        if not events.infused[i]:
+        if not events.lasting[i]:
             add(start, absorbed, 0.0, route, plan)
             continue
         flow = absorbed / events.duration[i]
         add(start, 0.0, flow, route, plan)
-        add(start + events.duration[i], 0.0, -flow, route, plan)
+        add(start + events.duration[i], 0.0, -flow, route, plan + events.lasting[i])
     empty = jnp.zeros((0, patients))
     stack = [jnp.stack(v) if v else empty for v in (time, amount, rate)]
     return Jumps(*stack, state=tuple(state), nominal=tuple(nominal))

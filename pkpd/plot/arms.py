@@ -48,8 +48,8 @@ def plot_arms(
         figure,
         "What the fit makes of the arms it has seen, and what it predicts for others",
         "Observed: share of the randomised patients with its exact (Clopper-Pearson) 95 % interval. "
-        "Predicted: probability with its posterior 95 % interval. Agreement in the fitted arms is reproduction "
-        "of fitted counts, not validation.",
+        "Predicted: probability with its posterior 95 % interval. Agreement in the fitted arms is "
+        "reproduction of fitted counts, not validation.",
     )
     return figure
 

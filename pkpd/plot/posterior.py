@@ -54,7 +54,8 @@ def plot_posterior(
         figure,
         "What the data say about each parameter, beyond the prior",
         "Each axis is stretched so that the prior is a standard normal; ticks: 2.5 %, median and 97.5 % of "
-        "the prior. Percentage: contraction on this scale, 1 − variance of the posterior / variance of the prior.",
+        "the prior. Percentage: contraction on this scale, "
+        "1 − variance of the posterior / variance of the prior.",
     )
     return figure
 

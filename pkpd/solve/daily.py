@@ -214,7 +214,7 @@ class Daily(AbstractSolver):
                     part = cascade.flow(
                         {s: j.amount[i][None, None]},
                         jnp.maximum(time - j.time[i][None, None], 0.0),
-                        {s: j.rate[i][None, None]} if any(events.infused) else {},
+                        {s: j.rate[i][None, None]} if any(events.lasting) else {},
                     )
                     given = begin >= j.time[i][None, None]
                     total = {n: total[n] + jnp.where(given, v, 0.0) for n, v in part.items()}

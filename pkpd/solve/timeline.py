@@ -61,8 +61,8 @@ def layout(
     `per_day` panels cover a day that starts with a dose; when no dose was given for `quiet`, a
     panel lasts two days. `since` is the time of the last dose before.
     """
-    breaks = np.concatenate([jumps.nominal, np.asarray(times, float)])
-    kinds = np.concatenate([np.ones(len(jumps.nominal), bool), np.zeros(len(times), bool)])
+    breaks = np.concatenate([np.asarray(times, float), jumps.nominal])
+    kinds = np.concatenate([np.zeros(len(times), bool), np.ones(len(jumps.nominal), bool)])
     order = np.argsort(breaks, kind="stable")
     breaks, kinds = breaks[order], kinds[order]
     total = np.log1p(day / inner) + day / outer
@@ -85,10 +85,10 @@ Merged = tuple[Array, dict[str, Array], dict[str, Array], Array]
 
 def merge(jumps: Jumps, times: Sequence[float]) -> Merged:
     """Breaks in time order [breaks, patients], amounts and rate changes at them by state, and the
-    places of `times` among them [times, patients]."""
+    places of `times` among them [times, patients]; at one time a wanted time comes before a jump."""
     patients = jumps.time.shape[1]
     marks = jnp.broadcast_to(jnp.asarray(times, float)[:, None], (len(times), patients))
-    place = ranks(jax.lax.stop_gradient(jnp.concatenate([jumps.time, marks])))
+    place = ranks(jax.lax.stop_gradient(jnp.concatenate([marks, jumps.time])))
     column = jnp.arange(patients)
 
     def ordered(values: Array) -> Array:
@@ -98,9 +98,9 @@ def merge(jumps: Jumps, times: Sequence[float]) -> Merged:
     for state in sorted(set(jumps.state)):
         mine = np.array([s == state for s in jumps.state])[:, None]
         absent = jnp.zeros((len(times), patients))
-        amount[state] = ordered(jnp.concatenate([jnp.where(mine, jumps.amount, 0.0), absent]))
-        rate[state] = ordered(jnp.concatenate([jnp.where(mine, jumps.rate, 0.0), absent]))
-    return ordered(jnp.concatenate([jumps.time, marks])), amount, rate, place[len(jumps.state) :]
+        amount[state] = ordered(jnp.concatenate([absent, jnp.where(mine, jumps.amount, 0.0)]))
+        rate[state] = ordered(jnp.concatenate([absent, jnp.where(mine, jumps.rate, 0.0)]))
+    return ordered(jnp.concatenate([marks, jumps.time])), amount, rate, place[: len(times)]
 
 
 def panels(jumps: Jumps, times: Sequence[float], cuts: list[np.ndarray]) -> Panels:
