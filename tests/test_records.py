@@ -3,6 +3,7 @@
 import json
 import shutil
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_a_prior_from_the_fitted_trial_is_refused(folder):
     assert any("must not come from the fitted trial" in fault and "L1995_SCC" in fault for fault in found)
 
 
-def fake_fit(question, status="converged"):
+def fake_fit(question, status="converged") -> Any:
     problem = resolve(question).problem
     size = len(problem.priors)
     rng = np.random.default_rng(1)

@@ -57,15 +57,16 @@ def _climb_one(gradient: Gradient, start: np.ndarray, max_steps: int) -> tuple[n
             return 1e10, np.zeros_like(x)
         return -float(value), -np.asarray(slope)
 
-    point, steps = start, 0
+    point, steps, flat = start, 0, False
     for _ in range(3):
-        slope = float(np.linalg.norm(objective(point)[1]))
-        options = {"gtol": 1e-4, "maxiter": max_steps, "hess_inv0": np.eye(len(start)) / max(1.0, slope)}
+        steep = max(1.0, float(np.linalg.norm(objective(point)[1])))
+        options = {"gtol": 1e-4, "maxiter": max_steps, "hess_inv0": np.eye(len(start)) / steep}
         done = minimize(objective, point, jac=True, method="BFGS", options=options)
         point, steps = done.x, steps + int(done.nit)
-        if float(np.max(np.abs(done.jac))) < 1e-2:
+        flat = float(np.max(np.abs(done.jac))) < 1e-2 and float(done.fun) < 1e9
+        if flat:
             break
-    return point, -float(done.fun), steps, bool(np.max(np.abs(done.jac)) < 1e-2)
+    return point, -objective(point)[0], steps, flat
 
 
 def gradient_of(problem: Problem) -> Callable[[Patients, Point], tuple[Array, Array]]:

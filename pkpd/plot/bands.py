@@ -35,13 +35,3 @@ def spread_in_words(values: Any) -> str:
         f"Line: median of {count} virtual patients; bands: the middle 50 and 95 % of them at each time "
         "(differences between patients, not uncertainty of the parameters)."
     )
-
-
-def shade_dosing(axes: Axes, treated: float | None) -> None:
-    """Shades the time from 0 to `treated`, in which doses are given."""
-    if treated:
-        axes.axvspan(0.0, treated, color="black", alpha=0.05, lw=0, zorder=0)
-        top = axes.get_xaxis_transform()
-        axes.text(
-            treated / 2, 0.985, "dosing", transform=top, ha="center", va="top", fontsize=8, color="#6E6E6E"
-        )

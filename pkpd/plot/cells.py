@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pkpd.checks import fail
-from pkpd.plot.bands import draw_bands, quantiles, shade_dosing, spread_in_words
+from pkpd.plot.bands import draw_bands, quantiles, spread_in_words
 from pkpd.plot.style import BLUE, GREEN, GREY, describe, panels, styled
-from pkpd.plot.times import in_days
+from pkpd.plot.times import draw_day_axis, in_days, shade_dosing
 from pkpd.simulation import Simulation
 
 TITLES: Mapping[str, str] = {
@@ -41,9 +41,8 @@ def plot_cells(
         shade_dosing(panel, treated)
         panel.axhline(1.0, ls=":", lw=1.0, color=GREY)
         panel.set_title(titles.get(name, name), fontweight="bold")
-        panel.set(
-            xlabel="time (days)", xlim=(days[0], days[-1]), ylim=(0.0, 1.15 * float(quantiles(size).max()))
-        )
+        panel.set_ylim(0.0, 1.15 * float(quantiles(size).max()))
+        draw_day_axis(panel, days)
         panel.legend(loc="upper right", bbox_to_anchor=(1.0, 0.94))
     axes[0, 0].set_ylabel("size relative to the start (1)")
     note = "Dotted: the size before treatment."

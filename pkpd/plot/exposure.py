@@ -11,20 +11,27 @@ from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
 from pkpd.model import Drug, Model
 from pkpd.plot.bands import draw_bands, quantiles, spread_in_words
-from pkpd.plot.style import BLUE, INK, VERMILION, describe, letter, panels, styled
+from pkpd.plot.style import BLUE, INK, VERMILION, describe, panels, say, styled
+from pkpd.plot.times import draw_day_axis, in_days
 from pkpd.simulation import Simulation, bind, in_unit
 
+AFTER_DOSE = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 9.0, 12.0, 15.0, 20.0])
 MOLAR = ((1e6, "umol/L", "µM"), (1e3, "nmol/L", "nM"), (0.0, "pmol/L", "pM"))
 
 
 def exposure_times(model: Model, regimen: Regimen | Events | str) -> Float[np.ndarray, " times"]:
-    """Times that draw smooth concentrations, in the model's unit: hourly over the regimen and a
-    week after it, four an hour on the first and the last day of dosing."""
+    """Times that draw smooth concentrations, in the model's unit.
+
+    Close together after each dose, six an hour on the first and the last day of dosing, and four a
+    day until three days after the regimen.
+    """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     day = model.units.day
-    hours = np.arange(0.0, events.end / day + 7.0, 1 / 24)
-    fine = [start + np.arange(0.0, 1.0 + 1e-9, 1 / 96) for start in _dosing_days(events, day)]
-    return np.unique(np.round(np.concatenate([hours, *fine]), 9)) * day
+    coarse = np.arange(0.0, events.end / day + 3.0, 0.25)
+    doses = np.unique(np.round(_dose_days(events, day), 6))
+    after = (doses[:, None] + AFTER_DOSE / 24.0).ravel()
+    fine = [start + np.arange(145) / 144 for start in _dosing_days(events, day)]
+    return np.unique(np.round(np.concatenate([coarse, after, *fine]), 6)) * day
 
 
 @styled
@@ -39,11 +46,11 @@ def plot_exposure(simulation: Simulation, model: Model, regimen: Regimen | Event
     figure, axes = panels(
         len(drugs), 2, 0.9 + 2.2 * len(drugs), sharey="row", sharex="col", width_ratios=(2.1, 1.0)
     )
-    days = np.asarray(simulation.times) / model.units.day
+    days = in_days(simulation)
     for row, drug, colour in zip(axes, drugs, (BLUE, VERMILION) * len(drugs), strict=False):
         _draw_drug(row, days, simulation.outputs[f"{drug.name}.central"], model, drug, events, colour)
-    axes[-1, 0].set_xlabel("time (days)")
-    axes[-1, 1].set_xlabel("hours since the first dose of the day")
+    draw_day_axis(axes[-1, 0], days)
+    axes[-1, 1].set_xlabel("time since the first dose of the day (h)")
     title = "Concentrations in plasma over the course, and on its last day of dosing"
     patients = next(iter(simulation.outputs.values()))
     describe(
@@ -63,13 +70,13 @@ def _draw_drug(
     row[0].set_ylabel(f"concentration ({unit or model.units.unit('amount/volume')})")
     if not values.max() > 0.0:
         for axes in row:
-            letter(axes, "not given")
+            say(axes, "not given")
         return
     draw_bands(row[0], days, values, colour)
     first, last = _dosing_days(events, model.units.day)
     _draw_day(row[1], days, values, last, colour, first if first != last else None)
     top = float(quantiles(values)[-1].max())
-    row[0].set(xlim=(days[0], days[-1]), ylim=(0.0, 1.14 * top))
+    row[0].set_ylim(0.0, 1.14 * top)
     _mark_doses(row[0], doses)
     _mark_doses(row[1], 24.0 * (doses[(doses >= last) & (doses < last + 1.0)] - last))
     row[1].legend(loc="upper right", bbox_to_anchor=(1.0, 0.93))
@@ -82,7 +89,7 @@ def _draw_day(
 ) -> None:
     within = _day_of(days, start)
     draw_bands(axes, 24.0 * (days[within] - start), values[within], colour)
-    axes.set_title(f"day {start + 1:.0f}")
+    axes.set_title(f"Day {start + 1:.0f}")
     axes.set(xlim=(0.0, 24.0), xticks=range(0, 25, 6))
     if first is not None:
         within = _day_of(days, first)

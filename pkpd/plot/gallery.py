@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from pkpd.infer.fit import Fit
@@ -26,7 +27,7 @@ def fit_pictures(fit: Fit, folder: Path, patients: int = 200) -> list[Path]:
     if fit.draws is not None:
         figures["posterior"] = plot_posterior(fit.estimates, fit.draws, fit.problem.priors)
     treated: Arm = max(fit.problem.arms, key=lambda arm: len(arm.events))
-    model = fit.problem.at(np.asarray(fit.mode))
+    model = fit.problem.at(jnp.asarray(fit.mode))
     group = sample_patients(model, patients, 0)
     day = model.units.day
     end = treated.events.end / day

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -38,18 +39,14 @@ def plot_posterior(
     _check(estimates, flat, priors)
     order = np.argsort([-estimates[path]["contraction"] for path, _ in priors], kind="stable")
     rows = -(-len(priors) // COLUMNS)
-    figure, axes = panels(rows, COLUMNS, 1.1 + 1.42 * rows, sharey=True)
-    for panel, i in zip(axes.flat, order, strict=False):
+    figure, axes = panels(rows + 1, COLUMNS, 1.1 + 1.42 * rows, height_ratios=(0.12,) + (1.0,) * rows)
+    _explain(axes[0])
+    for panel, i in zip(axes[1:].flat, order, strict=False):
         _draw_parameter(panel, priors[i][0], priors[i][1], flat[:, i], estimates[priors[i][0]])
-    for panel in axes.flat[len(priors) :]:
+    for panel in axes[1:].flat[len(priors) :]:
         panel.set_visible(False)
-    for panel in axes[:, 0]:
-        panel.set_ylabel("density (1)")
-    handles = [Line2D([], [], color=INK, ls="--", lw=1.1, label="prior")]
-    handles += [Patch(color=colour, alpha=0.75, label=text) for _, colour, text in KINDS]
-    axes[0, 0].legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.3), ncols=4, borderaxespad=0.0
-    )
+    for panel in axes[1:, 0]:
+        panel.set_ylabel("density")
     describe(
         figure,
         "What the data say about each parameter, beyond the prior",
@@ -72,6 +69,15 @@ def _check(estimates: Mapping[str, Any], draws: np.ndarray, priors: Sequence[tup
     findings.raise_if_any()
 
 
+def _explain(row: np.ndarray) -> None:
+    """The legend of all panels, in a row of its own."""
+    for axes in row:
+        axes.axis("off")
+    handles: list[Artist] = [Line2D([], [], color=INK, ls="--", lw=1.1, label="prior")]
+    handles += [Patch(color=colour, alpha=0.75, label=text) for _, colour, text in KINDS]
+    row[0].legend(handles=handles, loc="center left", ncols=4, borderaxespad=0.0).set_in_layout(False)
+
+
 def _draw_parameter(
     axes: Axes, path: str, prior: Prior, draws: np.ndarray, estimate: Mapping[str, Any]
 ) -> None:
@@ -85,8 +91,18 @@ def _draw_parameter(
     axes.set_title(f"{path}\n{100 * contraction:.0f} %", fontsize=8, fontweight=weight)
     places = norm.ppf([0.025, 0.5, 0.975])
     values = np.asarray(prior.natural(jnp.asarray(places)))
-    axes.set_xticks(places, [f"{value:.2g}" for value in values])
-    axes.set(xlim=(-3.6, 3.6), ylim=(0.0, None))
+    axes.set_xticks(places, [_short(float(value)) for value in values])
+    axes.set(xlim=(-3.6, 3.6), ylim=(0.0, None), yticks=[])
     axes.tick_params(labelsize=7.5)
     unit = estimate["unit"]
     axes.set_xlabel(f"({unit})" if unit else "(model unit)", fontsize=7.5, labelpad=1)
+
+
+def _short(value: float) -> str:
+    """Two digits, without an exponent between 0.001 and 10,000."""
+    if value == 0.0 or 1e-3 <= abs(value) < 1e4:
+        text = np.format_float_positional(value, 2, unique=False, fractional=False, trim="-")
+    else:
+        digits, power = f"{value:.1e}".split("e")
+        text = f"{digits}e{int(power)}"
+    return text.replace("-", "−")

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pkpd.checks import fail
 from pkpd.plot.style import BLUE, PALE, VERMILION, describe, panels, styled
 
 FLOOR = 1e-6
@@ -17,6 +18,9 @@ def plot_starts(
 ) -> Figure:
     """How far below the best log density each start [starts] ended, best first; `agree` is the tolerance."""
     reached = np.asarray(log_density, float)
+    reached = np.where(np.isfinite(reached), reached, np.nan)
+    if np.all(np.isnan(reached)):
+        raise fail("log_density", "must hold a number", list(log_density))
     gap = np.maximum(np.nanmax(reached) - reached, FLOOR)
     order = np.argsort(gap)
     rank, gap, done = np.arange(1, len(gap) + 1), gap[order], np.asarray(converged, bool)[order]

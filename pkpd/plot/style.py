@@ -54,10 +54,10 @@ def panels(rows: int, columns: int, height: float, **grid: Any) -> tuple[Figure,
 def describe(figure: Figure, title: str, caption: str) -> None:
     """Says in plain words what a figure shows, above it, and how to read it, below."""
     figure.suptitle(title, x=0.01, ha="left")
-    lines = textwrap.fill(" ".join(caption.split()), 132)
+    lines = textwrap.fill(" ".join(caption.split()), 150)
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=GREY)
 
 
-def letter(axes: Axes, text: str) -> None:
+def say(axes: Axes, text: str) -> None:
     """A note in the middle of a panel that has nothing to draw."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)

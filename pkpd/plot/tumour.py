@@ -8,12 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from pkpd.checks import did_you_mean, fail
-from pkpd.plot.bands import draw_bands, quantiles, shade_dosing, spread_in_words
+from pkpd.plot.bands import draw_bands, quantiles, spread_in_words
 from pkpd.plot.style import BLUE, GREEN, GREY, INK, VERMILION, describe, panels, styled
-from pkpd.plot.times import in_days
+from pkpd.plot.times import draw_day_axis, in_days, shade_dosing
 from pkpd.simulation import Simulation
 
 SHRINKAGE, GROWTH = 0.5**0.5, 1.25**0.5
+RULE = (
+    "Triangles: visits. Dashed: WHO criteria (area −50 %, +25 %) as sums of diameters; the upper line holds "
+    "for a tumour that has not shrunk, because growth is judged from the smallest size so far."
+)
 TICKS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0)
 
 
@@ -38,24 +42,20 @@ def plot_tumour(
     size = np.exp(np.asarray(simulation.outputs[path]))
     figure, axes = panels(1, 1, 4.0)
     panel, days = axes[0, 0], in_days(simulation)
-    panel.plot(days, size[:, :samples], color=INK, lw=0.5, alpha=0.45)
     draw_bands(panel, days, size, BLUE)
+    shown = min(samples, size.shape[1]) if size.shape[1] > 1 else 0
+    for patient in range(shown):
+        label = f"{shown} single patients" if patient == 0 else None
+        panel.plot(days, size[:, patient], color=INK, lw=0.5, alpha=0.45, label=label)
     shade_dosing(panel, treated)
     _scale(panel, size)
     _thresholds(panel)
     _mark_visits(panel, visits)
-    panel.set(
-        xlim=(days[0], days[-1]), xlabel="time (days)", ylabel="sum of diameters relative to the start (1)"
-    )
+    draw_day_axis(panel, days)
+    panel.set_ylabel("sum of diameters relative to the start (1)")
     panel.legend(loc="upper left", bbox_to_anchor=(0.0, 0.94))
-    each = f"Thin: {min(samples, size.shape[1])} single patients." if size.shape[1] > 1 else ""
-    rule = "Triangles: visits; WHO criteria as sums of diameters (area −50 %, +25 %); "
-    rule += "growth is judged from the smallest size."
-    describe(
-        figure,
-        "Tumour size under treatment, against the criteria for response",
-        f"{spread_in_words(size)} {each} {rule}",
-    )
+    title = "Tumour size over time, against the criteria for response"
+    describe(figure, title, f"{spread_in_words(size)} {RULE}")
     return figure
 
 

@@ -111,6 +111,8 @@ def load_answer(name: str, check_digest: bool = True) -> tuple[Question, Answer]
 
 def posterior_models(name: str, model: "Model", count: int) -> list["Model"]:
     """The model under up to `count` stored draws of a fit of that model."""
+    import jax.numpy as jnp
+
     from pkpd.infer.prior import Prior
 
     question, answer = load_answer(name)
@@ -122,7 +124,7 @@ def posterior_models(name: str, model: "Model", count: int) -> list["Model"]:
     step = max(1, len(answer.draws) // count)
     return [
         model.replace(
-            {path: priors[path].natural(np.float64(x)) for path, x in zip(answer.names, row, strict=True)}
+            {path: priors[path].natural(jnp.asarray(x)) for path, x in zip(answer.names, row, strict=True)}
         )
         for row in answer.draws[::step][:count]
     ]

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pkpd.dosing.events import Events
+from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
 from pkpd.solve.calendar import REST, Calendar, Past, calendar
-from pkpd.solve.cascade import Cascade
+from pkpd.solve.day_doses import DayDoses
 from pkpd.solve.halves import Halves, halves
 from pkpd.solve.solver import AbstractSolver, clock, first_dose, jumps_of, start_states
 from pkpd.solve.stepper import NODES, WEIGHTS, State, step
 from pkpd.solve.structure import structure
-from pkpd.solve.timeline import layout, panels
+from pkpd.solve.timeline import Panels, layout, panels
 
 Moments = dict[str, tuple[Array, ...]]
 Scalars = tuple[Array, ...]
@@ -86,12 +86,11 @@ class Daily(AbstractSolver):
         length = np.diff(plan.start)
         chosen = np.eye(len(plan.runs))[plan.run]
         course = {s: jnp.tensordot(chosen, v, 1) for s, v in table.items()}
-        _, path = jax.lax.scan(
+        last, path = jax.lax.scan(
             window,
             first,
             (course, jnp.asarray(plan.origin[:-1]), jnp.asarray(plan.start[:-1]), jnp.asarray(length)),
         )
-        last, path = _, path
         path = {s: jnp.concatenate([path[s], last[s][None]]) for s in path}
         wanted = np.asarray(times, float)
         at = np.searchsorted(plan.start, wanted + 1e-9 * day) - 1
@@ -160,7 +159,7 @@ class Daily(AbstractSolver):
             _, moments = jax.lax.scan(phase, zero, (grid, jnp.asarray(links)))
             for i, run in enumerate(plan.runs):
                 if run != (REST, REST):
-                    entry = (run[1], _trim(plan.past[i]))
+                    entry = (run[1], plan.past[i])
                     k = (0, first.index(entry)) if run[0] == REST else (1, second.index(entry))
                     found[run] = {s: jnp.stack([m[k] for m in v]) for s, v in moments.items()}
         size = (COUNT, levels.shape[1], patients)
@@ -180,75 +179,21 @@ class Daily(AbstractSolver):
         patients: int,
         per_day: float,
     ) -> _Grid:
-        day = model.units.day
-        hour = day / 24.0
-        wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
-        cascade = Cascade(wide, structure(model).cascade)
-        jumps, made = {}, {}
-        for kind in {kind for kind, past in entries} | {k for _, past in entries for k in past}:
-            doses = plan.kinds[kind] if kind != REST else ()
-            j = jumps_of(model, events.take(doses, [plan.offset[i] for i in doses]), patients)
-            jumps[kind] = eqx.tree_at(lambda j: j.time, j, jnp.minimum(j.time, day))
-        for kind in {kind for kind, past in entries}:
-            cuts = layout(
-                jumps[kind],
-                [0.0, day],
-                per_day,
-                self.inner * hour,
-                self.outer * hour,
-                day,
-                3 * day,
-                0.0 if kind != REST else -day,
-            )
-            made[kind] = panels(jumps[kind], [0.0, day], cuts)
-        own = {b for block in structure(model).fast for b in block.states}
-        states = sorted({s for j in jumps.values() for s in j.state})
-        rows = []
-
-        def at(kind, time, begin):
-            """Cascade states at `time` from the doses of the kind given at their times."""
-            total = {s: jnp.zeros(jnp.shape(time)) for s in cascade.names}
-            j = jumps[kind]
-            for i, s in enumerate(j.state):
-                if s not in own:
-                    part = cascade.flow(
-                        {s: j.amount[i][None, None]},
-                        jnp.maximum(time - j.time[i][None, None], 0.0),
-                        {s: j.rate[i][None, None]} if any(events.lasting) else {},
-                    )
-                    given = begin >= j.time[i][None, None]
-                    total = {n: total[n] + jnp.where(given, v, 0.0) for n, v in part.items()}
-            return total
-
-        for kind, past in entries:
-            start = {s: jnp.zeros((1, 1, patients)) for s in cascade.names}
-            for i, k in enumerate(past):
-                t = jnp.full((1, 1, 1), (i + 1) * day)
-                start = {s: start[s] + v for s, v in at(k, t, t).items()}
-            g = made[kind]
-
-            def course(begin, length):
-                out = []
-                for node in NODES:
-                    t = begin + node * length
-                    carried = cascade.flow(start, t, {}) if past else {}
-                    out.append({s: v + carried.get(s, 0.0) for s, v in at(kind, t, begin).items()})
-                return out
-
-            known = jax.vmap(course)(g.start[:, None, None], g.length[:, None, None])
-            zero = jnp.zeros_like(g.start)
-            wide_ = lambda v: v[:, None, None]
-            rows.append(
-                _Grid(
-                    wide_(g.start),
-                    wide_(g.length),
-                    {s: wide_(g.amount.get(s, zero)) for s in states if s in own},
-                    {s: wide_(g.rate.get(s, zero)) for s in states if s in own},
-                    known,
-                )
-            )
+        kinds = {kind for kind, _ in entries}
+        doses = DayDoses(model, events, plan, kinds | {k for _, past in entries for k in past}, patients)
+        made = {kind: self._panels(model, doses.jumps[kind], per_day, kind == REST) for kind in kinds}
+        states = sorted({s for j in doses.jumps.values() for s in j.state} & doses.implicit)
+        rows = [_row(doses, kind, past, made[kind], states) for kind, past in entries]
         width = max(len(r.start) for r in rows)
         return jax.tree.map(lambda *v: jnp.concatenate(v, axis=1), *(r.widen(width) for r in rows))
+
+    def _panels(self, model: Model, jumps: Jumps, per_day: float, resting: bool) -> Panels:
+        day = model.units.day
+        hour = day / 24.0
+        since = -day if resting else 0.0
+        span = [0.0, day]
+        cuts = layout(jumps, span, per_day, self.inner * hour, self.outer * hour, day, 3 * day, since)
+        return panels(jumps, span, cuts)
 
     def _days(
         self, model: Model, parts: Halves, grid: _Grid, y: State, level: Array
@@ -291,8 +236,20 @@ class Daily(AbstractSolver):
         return {s: own[s] for s in y}, moments
 
 
-def _trim(past: Past) -> Past:
-    return past[:-1] if past and past[-1] == REST and False else past
+def _row(doses: DayDoses, kind: int, past: Past, grid: Panels, states: Sequence[str]) -> _Grid:
+    """One kind of day with its past, as panels [panels, 1, 1, patients]."""
+
+    def wide(v: Array) -> Array:
+        return v[:, None, None]
+
+    zero = jnp.zeros_like(grid.start)
+    return _Grid(
+        wide(grid.start),
+        wide(grid.length),
+        {s: wide(grid.amount.get(s, zero)) for s in states},
+        {s: wide(grid.rate.get(s, zero)) for s in states},
+        doses.course(kind, past, wide(grid.start), wide(grid.length)),
+    )
 
 
 def _passes(plan: Calendar) -> tuple[list, list, list[int]]:

@@ -76,7 +76,7 @@ def _stage(
 
     def flow(own: State) -> State:
         change = model.derivative({**values, **own}, clock, block.owners, block.needs)
-        return {s: change[s] + rate[s] if s in rate else jnp.asarray(change[s]) for s in block.states}
+        return {s: jnp.asarray(change[s] + rate[s] if s in rate else change[s]) for s in block.states}
 
     def at(slope: State) -> State:
         return {s: base[s] + scaled * slope[s] for s in block.states}
@@ -143,5 +143,7 @@ def _substitute(lu: list[list[Array | None]], right: list[Array]) -> list[Array]
         for k in range(i + 1, len(lu)):
             entry = lu[i][k]
             x[i] = x[i] if entry is None else x[i] - entry * x[k]
-        x[i] = x[i] * lu[i][i]
+        inverse = lu[i][i]
+        assert inverse is not None
+        x[i] = x[i] * inverse
     return x

@@ -115,7 +115,7 @@ def panels(jumps: Jumps, times: Sequence[float], cuts: list[np.ndarray]) -> Pane
     last = jnp.where(place > 0, jnp.asarray(ends)[jnp.maximum(place - 1, 0)], -1)
     return Panels(
         breaks[segment] + low * width,
-        (high - low) * width,
+        jnp.asarray(high - low) * width,
         {s: jnp.where(begins, v[segment], 0.0) for s, v in amount.items()},
         {s: jnp.cumsum(v, axis=0)[segment] for s, v in rate.items()},
         last,

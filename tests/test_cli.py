@@ -1,0 +1,119 @@
+"""What a person types and gets: exit codes, JSON, faults, files."""
+
+import json
+import sys
+
+import pytest
+
+from pkpd.cli import main
+
+SHORT = "aldesleukin 3 MIU sc q24h x2"
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Runs a command in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["pkpd", *words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+def test_models(run):
+    code, out, _ = run("models", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {"aldesleukin", "melatonin", "neuroimmunotherapy"} <= set(found["models"])
+    assert "lissoni1995/joint" in found["fits"]
+
+
+def test_version(run):
+    assert run("--version") == (0, "pkpd 0.1.0\n", "")
+
+
+def test_cite_a_fit_names_trial_and_papers(run):
+    code, out, _ = run("cite", "lissoni1995/joint")
+    assert code == 0
+    assert out.startswith("Lissoni P")
+    assert "Piscitelli" in out
+
+
+@pytest.mark.parametrize("kind", ["model", "fit"])
+def test_templates_pass_the_check(run, tmp_path, kind):
+    if kind == "fit":
+        (tmp_path / "arms.csv").write_text(
+            "study,arm,endpoint,n,events,regimen,source,at\nS,a,PR,40,7,treated,Paper,Table 1\n", "utf-8"
+        )
+    assert run("new", kind, "mine")[0] == 0
+    code, out, err = run("check", "mine.toml")
+    assert (code, err) == (0, "")
+    assert "no fault found" in out
+    assert run("new", kind, "mine")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("show", "aldesleukn"), 'Did you mean "aldesleukin"?'),
+        (("cite", "absent.toml"), "must be a file that exists"),
+        (("fit", "lissoni1995/jiont"), 'Did you mean "lissoni1995/joint"?'),
+        (("simulate", "melatonin", "--regimen", "melatonin -4 mg po"), "^"),
+        (("simulate", "melatonin", "--regimen", "melatonin 4 mg sc"), "must be a route of melatonin"),
+        (
+            ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--patients", "0"),
+            "--patients: must lie between",
+        ),
+        (
+            ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--out", "x.xls"),
+            "must end in .csv, .nc or .parquet",
+        ),
+        (
+            ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--out", "no/x.csv"),
+            "must lie in a folder that exists",
+        ),
+        (("fit", "lissoni1995/joint", "--plot", "/proc/nowhere"), "must be a folder that can be written"),
+        (("new", "modle", "x"), 'Did you mean "model"?'),
+    ],
+)
+def test_bad_input(run, tmp_path, words, message):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "nothing was written" in err
+    code, out, _ = run(*words, *(["--json"] if words[0] != "new" else []))
+    assert code == 2
+    if words[0] != "new":
+        assert set(json.loads(out)["errors"][0]) == {"file", "place", "rule", "value", "hint"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_simulate(run, tmp_path):
+    code, out, _ = run(
+        "simulate", "melatonin", "--regimen", "melatonin 40 mg po q24h x2", "--days", "2", "--json"
+    )
+    found = json.loads(out)
+    assert code == 0
+    assert found["times"][-1] == pytest.approx(48.0 if found["time_unit"] == "h" else 2.0)
+    assert set(found["outputs"]["melatonin.central"]) == {"unit", "median", "lo95", "hi95"}
+
+
+def test_simulate_writes_a_tidy_file(run, tmp_path):
+    code, _, err = run(
+        "simulate", "melatonin", "--regimen", "melatonin 40 mg po", "--days", "1", "--out", "x.csv", "-q"
+    )
+    assert (code, err) == (0, "")
+    lines = (tmp_path / "x.csv").read_text("utf-8").splitlines()
+    assert lines[0] == "time,time_unit,patient,output,value,unit"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_doctor(run):
+    code, out, _ = run("doctor", "--json")
+    assert code == 0
+    assert {"versions", "devices", "cores"} <= set(json.loads(out))
