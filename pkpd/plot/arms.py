@@ -21,6 +21,7 @@ WORDS: Mapping[str, str] = {
     "ps_improved": "Performance status improved",
     "il2_alone": "IL-2 alone",
 }
+OBSERVED, PREDICTED = 8.0, 80.0
 CAPTION = (
     "Observed: share of the randomised patients with its exact (Clopper-Pearson) 95 % interval. Predicted: "
     "probability with its posterior 95 % interval. Agreement in the fitted arms is reproduction of fitted "
@@ -54,7 +55,13 @@ def plot_arms(
         )
     axes[-1, 0].set(xlim=(0, _limit([*rows, *predictions])), xlabel="patients with the outcome (%)")
     axes[0, 0].legend(
-        *_legend(axes[0, 0]), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2
+        *_legend(axes[0, 0]),
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=3,
+        borderaxespad=0.2,
+        columnspacing=1.2,
+        handletextpad=0.2,
     )
     notes = " ".join(f"{mark} {note}." for note, mark in marks.items())
     title = "What the fit makes of the arms it has seen" + (
@@ -97,6 +104,9 @@ def _in_words(endpoint: str, words: Mapping[str, str]) -> str:
 
 def _draw_block(axes: Axes, title: str, block: Sequence[tuple[str, Sequence[Row]]], names: Names) -> None:
     axes.set_title(title, fontweight="bold")
+    if any(_counted(row) for _, rows in block for row in rows):
+        _beside(axes, 1.0, OBSERVED, "observed", BLUE, heading=True)
+    _beside(axes, 1.0, PREDICTED, "predicted (95 %)", VERMILION, heading=True)
     ticks: dict[float, str] = {}
     place = 0.0
     for heading, rows in block:
@@ -107,8 +117,8 @@ def _draw_block(axes: Axes, title: str, block: Sequence[tuple[str, Sequence[Row]
         for row in rows:
             place += 1.0
             ticks[place] = names(row)
-            observed = _draw_observed(axes, place - 0.16, row)
-            _draw_predicted(axes, place + 0.17 * observed, row)
+            observed = _draw_observed(axes, place, row)
+            _draw_predicted(axes, place, 0.17 * observed, row)
         place += 1.0
     axes.set(yticks=list(ticks), yticklabels=list(ticks.values()), ylim=(place - 0.45, -0.55))
     axes.tick_params(axis="y", length=0)
@@ -121,14 +131,22 @@ def _across(axes: Axes) -> Transform:
     return axes.get_yaxis_transform()
 
 
+def _beside(axes: Axes, place: float, column: float, text: str, colour: str, heading: bool = False) -> None:
+    """A text to the right of the axes, `column` points away; a heading stands above them."""
+    along, up = (axes.transAxes, 7.0) if heading else (_across(axes), 0.0)
+    axes.annotate(
+        text, (1.0, place), (column, up), along, "offset points", va="center", color=colour, fontsize=8
+    )
+
+
 def _draw_observed(axes: Axes, place: float, row: Row) -> bool:
     if not _counted(row):
         return False
     n, events = row["n"], row["events"]
-    axes.plot(100.0 * np.asarray(_exact(row)), [place] * 2, color=BLUE, lw=1.6)
-    axes.plot(100.0 * events / n, place, "o", color=BLUE, ms=5.5, label="observed", clip_on=False)
+    axes.plot(100.0 * np.asarray(_exact(row)), [place - 0.16] * 2, color=BLUE, lw=1.6)
+    axes.plot(100.0 * events / n, place - 0.16, "o", color=BLUE, ms=5.5, label="observed", clip_on=False)
     text = f"{events}/{n} = {_digits(100 * events / n)} %"
-    axes.text(1.015, place + 0.14, text, transform=_across(axes), va="center", color=BLUE, fontsize=8)
+    _beside(axes, place, OBSERVED, text, BLUE)
     return True
 
 
@@ -145,20 +163,23 @@ def _exact(row: Row) -> tuple[float, float]:
 def _name(row: Row, studies: bool, words: Mapping[str, str]) -> str:
     name = str(row.get("arm") or row.get("name"))
     name = words.get(name, name.replace("_", " "))
-    return f"{row['study']}: {name}" if studies and row.get("study") else name
+    return f"{row['study']}: {name}" if studies and _counted(row) else name
 
 
-def _draw_predicted(axes: Axes, place: float, row: Row) -> None:
+def _draw_predicted(axes: Axes, place: float, below: float, row: Row) -> None:
     mean, low, high, mode = (
         _percent(row.get(key)) for key in ("posterior_mean", "lo95", "hi95", "predicted")
     )
-    axes.plot([low, high], [place] * 2, color=VERMILION, lw=1.6)
-    axes.plot(mean, place, "s", color=VERMILION, ms=4.8, label="predicted: posterior mean", clip_on=False)
-    axes.plot(mode, place, "D", mfc="white", mec=INK, ms=3.6, mew=0.9, label="predicted: mode", clip_on=False)
+    line = place + below
+    if np.isfinite(mean):
+        axes.plot([low, high], [line] * 2, color=VERMILION, lw=1.6)
+        axes.plot(mean, line, "s", color=VERMILION, ms=4.8, label="predicted: posterior mean", clip_on=False)
+    look = {"mfc": "white", "mec": INK, "ms": 3.6, "mew": 0.9}
+    axes.plot(mode, line, "D", label="predicted: mode", clip_on=False, **look)
     text = f"{_digits(mode)} % (mode)"
     if np.isfinite(mean):
         text = f"{_digits(mean)} % ({_digits(low)} to {_digits(high)})"
-    axes.text(1.18, round(place), text, transform=_across(axes), va="center", color=VERMILION, fontsize=8)
+    _beside(axes, place, PREDICTED, text, VERMILION)
 
 
 def _digits(percent: float) -> str:

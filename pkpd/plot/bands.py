@@ -23,14 +23,19 @@ def draw_bands(axes: Axes, x: Real[np.ndarray, " times"], values: Any, colour: s
     if np.shape(values)[1] > 1:
         axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0, label="95 % of patients")
         axes.fill_between(x, lower, upper, color=colour, alpha=0.35, lw=0, label="50 % of patients")
-    axes.plot(x, middle, color=colour, label="median" if np.shape(values)[1] > 1 else "typical patient")
+    axes.plot(x, middle, color=colour, label=middle_in_words(values))
+
+
+def middle_in_words(values: Any) -> str:
+    """What the line of values [times, patients] is, for a legend."""
+    return "median" if np.shape(values)[1] > 1 else "one patient"
 
 
 def spread_in_words(values: Any) -> str:
     """What the bands of values [times, patients] mean, for a caption."""
     count = np.shape(values)[1]
     if count == 1:
-        return "Line: the typical patient, without differences between patients."
+        return "Line: one patient."
     return (
         f"Line: median of {count} virtual patients; bands: the middle 50 and 95 % of them at each time "
         "(differences between patients, not uncertainty of the parameters)."

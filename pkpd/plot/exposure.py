@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
 from pkpd.model import Drug, Model
-from pkpd.plot.bands import draw_bands, quantiles, spread_in_words
+from pkpd.plot.bands import draw_bands, middle_in_words, quantiles, spread_in_words
 from pkpd.plot.style import BLUE, INK, VERMILION, describe, panels, say, styled
 from pkpd.plot.times import draw_day_axis, in_days
 from pkpd.simulation import Simulation, bind, in_unit
@@ -51,11 +51,14 @@ def plot_exposure(simulation: Simulation, model: Model, regimen: Regimen | Event
         _draw_drug(row, days, simulation.outputs[f"{drug.name}.central"], model, drug, events, colour)
     draw_day_axis(axes[-1, 0], days)
     axes[-1, 1].set_xlabel("time since the first dose of the day (h)")
-    title = "Concentrations in plasma over the course, and on its last day of dosing"
-    patients = next(iter(simulation.outputs.values()))
-    describe(
-        figure, title, f"{spread_in_words(patients)} Triangles: doses. Dotted: the median on the first day."
+    axes[-1, 1].set(xlim=(0.0, 24.0), xticks=range(0, 25, 6))
+    first, last = _dosing_days(events, model.units.day)
+    several = " Dotted: the same on the first day." if last > first else ""
+    title = "Concentrations in plasma over the course, and on " + (
+        "its last day of dosing" if several else "day 1"
     )
+    patients = next(iter(simulation.outputs.values()))
+    describe(figure, title, f"{spread_in_words(patients)} Triangles: doses.{several}")
     return figure
 
 
@@ -71,6 +74,7 @@ def _draw_drug(
     if not values.max() > 0.0:
         for axes in row:
             say(axes, "not given")
+            axes.set_yticks([])
         return
     draw_bands(row[0], days, values, colour)
     first, last = _dosing_days(events, model.units.day)
@@ -79,7 +83,9 @@ def _draw_drug(
     row[0].set_ylim(0.0, 1.14 * top)
     _mark_doses(row[0], doses)
     _mark_doses(row[1], 24.0 * (doses[(doses >= last) & (doses < last + 1.0)] - last))
-    row[1].legend(loc="upper right", bbox_to_anchor=(1.0, 0.93))
+    row[1].legend(
+        loc="upper right", bbox_to_anchor=(1.0, 0.95), frameon=True, framealpha=0.7, edgecolor="none"
+    )
     if drug.substance.molar_mass is not None:
         _molar_axis(row[1], model, path, unit, top)
 
@@ -90,7 +96,6 @@ def _draw_day(
     within = _day_of(days, start)
     draw_bands(axes, 24.0 * (days[within] - start), values[within], colour)
     axes.set_title(f"Day {start + 1:.0f}")
-    axes.set(xlim=(0.0, 24.0), xticks=range(0, 25, 6))
     if first is not None:
         within = _day_of(days, first)
         median = quantiles(values[within])[2]
@@ -100,7 +105,7 @@ def _draw_day(
             ":",
             color=INK,
             lw=1.2,
-            label=f"median, day {first + 1:.0f}",
+            label=f"{middle_in_words(values)}, day {first + 1:.0f}",
         )
 
 

@@ -19,8 +19,8 @@ from pkpd.plot.style import BLUE, INK, ORANGE, describe, panels, styled
 INFORMED, PARTLY = 0.5, 0.2
 COLUMNS = 4
 KINDS = (
-    (INFORMED, BLUE, f"posterior, contraction ≥ {INFORMED:.0%}: the data inform"),
-    (PARTLY, ORANGE, f"≥ {PARTLY:.0%}: partly"),
+    (INFORMED, BLUE, f"posterior, contraction ≥ {100 * INFORMED:.0f} %: the data inform"),
+    (PARTLY, ORANGE, f"≥ {100 * PARTLY:.0f} %: partly"),
     (-np.inf, "#B5B5B5", "less: the prior decides"),
 )
 
@@ -50,9 +50,9 @@ def plot_posterior(
     describe(
         figure,
         "What the data say about each parameter, beyond the prior",
-        "Each axis is stretched so that the prior is a standard normal; ticks: 2.5 %, median and 97.5 % of "
-        "the prior. Percentage: contraction on this scale, "
-        "1 − variance of the posterior / variance of the prior.",
+        "Each axis is stretched so that the prior is a standard normal (densities are per unit of that "
+        "scale); ticks: 2.5 %, median and 97.5 % of the prior. Percentage: contraction, the share of the "
+        "prior's variance on this scale that the data remove.",
     )
     return figure
 

@@ -72,12 +72,12 @@ def _scale(axes: Axes, size: np.ndarray) -> None:
 
 def _thresholds(axes: Axes) -> None:
     right = axes.get_yaxis_transform()
-    for value, colour, text in (
-        (SHRINKAGE, GREEN, "response\n≤ 0.707 × start,\ntwo visits"),
-        (GROWTH, VERMILION, "progression\n≥ 1.118 × smallest"),
+    for value, colour, side, text in (
+        (SHRINKAGE, GREEN, "top", "response\n≤ 0.707 × start,\ntwo visits"),
+        (GROWTH, VERMILION, "bottom", "progression\n≥ 1.118 × smallest"),
     ):
         axes.axhline(value, color=colour, ls="--", lw=1.1)
-        axes.text(1.01, value, text, transform=right, color=colour, fontsize=8, va="center")
+        axes.text(1.01, value, text, transform=right, color=colour, fontsize=8, va=side)
     axes.axhline(1.0, color=GREY, ls=":", lw=1.0)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import equinox as eqx
 from pkpd.card import ASSUMED, Card, Quantity
 from pkpd.catalogue import load_card, load_model
 from pkpd.checks import Findings, InputError, did_you_mean
+from pkpd.devices import float64
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
 from pkpd.infer.prior import Prior, beta1_below
@@ -40,7 +41,12 @@ class Resolved:
 
 
 def resolve(question: Question) -> Resolved:
-    """Resolves model, regimens and priors; raises `InputError` with every fault."""
+    """Resolves model, regimens and priors in float64; raises `InputError` with every fault."""
+    with float64():
+        return _resolve(question)
+
+
+def _resolve(question: Question) -> Resolved:
     findings = Findings(question.label)
     card, model = load_card(question.model), load_model(question.model)
     model = _with_settings(_with_fixed(model, card, question, findings), question, findings)
@@ -58,10 +64,11 @@ def resolve(question: Question) -> Resolved:
         origin=origin,
         joint=question.likelihood == "joint",
     )
-    return Resolved(problem, tuple(a for a in others if a is not None), digest(question, problem))
+    kept = tuple(a for a in others if a is not None)
+    return Resolved(problem, kept, digest(question, problem, kept))
 
 
-def digest(question: Question, problem: Problem) -> str:
+def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> str:
     """SHA-256 of the resolved question: what decides the answer, and no comment or order of keys."""
     content = {
         "model": problem.model.digest,
@@ -77,6 +84,8 @@ def digest(question: Question, problem: Problem) -> str:
             }
             for a in problem.arms
         ],
+        "predict": [[a.name, _doses(a.events)] for a in others],
+        "gates": dict(question.gates),
         "priors": {path: [p.family, p.centre, p.spread] for path, p in problem.priors},
         "fixed": {path: row.get("value") for path, row in question.fixed.items()},
         "settings": dict(question.outcome_settings),
@@ -86,7 +95,16 @@ def digest(question: Question, problem: Problem) -> str:
         "solver": [type(problem.solver).__name__, *map(str, vars(problem.solver).values())],
         "estimator": dict(question.estimator),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=float).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_rounded(content), sort_keys=True).encode()).hexdigest()
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers at 12 significant digits, so that platforms which differ in the last one agree."""
+    if isinstance(value, Mapping):
+        return {str(k): _rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    return f"{value:.12g}" if isinstance(value, float) else value
 
 
 def _doses(events: Events) -> list[list[Any]]:
@@ -97,10 +115,13 @@ def _doses(events: Events) -> list[list[Any]]:
 def _origin(model: Model, text: str, findings: Findings) -> float:
     number, _, unit = text.strip().partition(" ")
     try:
-        return float(number) * factor(unit, model.units.time)
+        origin = float(number) * factor(unit, model.units.time)
     except (ValueError, UnitError):
-        findings.add("origin", 'must be a time such as "0 d"', text)
+        origin = float("nan")
+    if not 0.0 <= origin < float("inf"):
+        findings.add("origin", 'must be a time that is not negative, such as "0 d"', text)
         return 0.0
+    return origin
 
 
 def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Arm | None:
@@ -146,13 +167,21 @@ def _bound(model: Model, place: str, text: str, findings: Findings) -> Events | 
 def _with_fixed(model: Model, card: Card, question: Question, findings: Findings) -> Model:
     for path, row in question.fixed.items():
         quantity = card.parameters.get(path)
-        value = row.get("value")
-        if quantity is None:
+        value, declared = row.get("value"), model.declared.get(path)
+        if quantity is None or declared is None:
             findings.add(
                 f"set.{path}", "must be a parameter of the model", path, did_you_mean(path, card.parameters)
             )
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not row.get("why"):
             findings.add(f"set.{path}", "must have a number as value and a why", value)
+        elif row.get("unit") != quantity.unit:
+            findings.add(
+                f"set.{path}.unit", f"must be the model file's unit, {quantity.unit}", row.get("unit")
+            )
+        elif not declared.admits(float(value)):
+            findings.add(f"set.{path}", declared.rule, value)
+        elif path in question.priors:
+            findings.add(f"set.{path}", "must not be free and fixed at once", path)
         else:
             model = model.replace({path: float(value) * quantity.factor})
     return model

@@ -26,11 +26,12 @@ def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
     if len(rates) == 1:
         return jnp.exp(-rates[0] * time)
     if len(rates) == 2:
-        low, high = jnp.minimum(*rates), jnp.maximum(*rates)
+        low, high = _sorted(*rates)
         return time * jnp.exp(-low * time) * _mean_decay((high - low) * time)
     a, b, c = rates
-    low, high = jnp.minimum(jnp.minimum(a, b), c), jnp.maximum(jnp.maximum(a, b), c)
-    middle = a + b + c - low - high
+    low, high = _sorted(a, b)
+    low, middle = _sorted(low, c)
+    middle, high = _sorted(middle, high)
     spread = (high - low) * time
     near = spread < 0.02
     gap = jnp.where(near, 1.0, high - low)
@@ -40,6 +41,10 @@ def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
     third = -((a - centre) ** 3 + (b - centre) ** 3 + (c - centre) ** 3) * time**3 / 180.0
     close = time**2 / 2.0 * jnp.exp(-centre * time) * (1.0 + second + third)
     return jnp.where(near, close, far)
+
+
+def _sorted(a: Array, b: Array) -> tuple[Array, Array]:
+    return jnp.where(a < b, a, b), jnp.where(a < b, b, a)
 
 
 def _mean_decay(z: Array) -> Array:

@@ -14,7 +14,7 @@ from pkpd.model import Model
 from pkpd.solve.calendar import REST, Calendar, Past, calendar
 from pkpd.solve.day_doses import DayDoses
 from pkpd.solve.halves import Halves, halves
-from pkpd.solve.solver import AbstractSolver, clock, first_dose, jumps_of, start_states
+from pkpd.solve.solver import AbstractSolver, clock, earliest, first_dose, jumps_of, start_states
 from pkpd.solve.stepper import NODES, WEIGHTS, State, step
 from pkpd.solve.structure import structure
 from pkpd.solve.timeline import Panels, layout, panels
@@ -132,7 +132,7 @@ class Daily(AbstractSolver):
                     s: jnp.zeros((len(first), 1, patients)) for b in structure(model).fast for s in b.states
                 }
                 _, probe = self._days(wide, parts, coarse, zero, levels)
-                driven = sum(jnp.max(probe[s][0], axis=(0, 1)) for s in parts.pool_drive)
+                driven = sum(_highest(probe[s][0]) for s in parts.pool_drive)
                 upper = jnp.log1p(jnp.maximum(driven, 0.0))
                 levels = jnp.stack([jnp.zeros_like(upper), upper / 2, upper])[None]
             size = max(len(first), len(second))
@@ -272,6 +272,12 @@ def _interpolate(parts: Halves, model: Model, y: State, upper: Array) -> tuple[A
     given = upper > 0.0
     u = jnp.where(given, parts.log_level(model, y) / jnp.where(given, upper, 1.0), 0.0)
     return (2 * u - 1) * (u - 1), 4 * u * (1 - u), u * (2 * u - 1)
+
+
+def _highest(values: Array) -> Array:
+    """The largest over the leading axes [..., patients]; its gradient does not rest on equality."""
+    rows = values.reshape(-1, values.shape[-1])
+    return -earliest([-row for row in rows])
 
 
 def _runge_kutta(slope: Callable[[State, float], State], y: State, h: Array) -> State:

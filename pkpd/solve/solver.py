@@ -55,9 +55,16 @@ def first_dose(model: Model, jumps: Jumps) -> dict[str, Array]:
     found = {}
     for drug in model.drugs:
         times = [jumps.time[i] for i, s in enumerate(jumps.state) if s.startswith(f"{drug.name}.")]
-        found[drug.name] = (
-            jnp.min(jnp.stack(times), axis=0) if times else jnp.full(jumps.time.shape[1:], jnp.inf)
-        )
+        found[drug.name] = earliest(times) if times else jnp.full(jumps.time.shape[1:], jnp.inf)
+    return found
+
+
+def earliest(times: Sequence[Array]) -> Array:
+    """The smallest of some arrays, by comparisons: a reduction finds its place by equality, which rounding
+    can break after a compiler has computed a value twice, and then its gradient is 0/0."""
+    found = times[0]
+    for time in times[1:]:
+        found = jnp.where(time < found, time, found)
     return found
 
 
