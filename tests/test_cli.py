@@ -14,6 +14,7 @@ SHORT = "aldesleukin 3 MIU sc q24h x2"
 def run(capsys, monkeypatch, tmp_path):
     """Runs a command in an empty folder: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pkpd.devices.configure", lambda **settings: None)  # JAX has run in this process
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["pkpd", *words])

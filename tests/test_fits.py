@@ -9,7 +9,6 @@ from pkpd.infer.mode import gradient_of
 from pkpd.likelihood.counts import clopper_pearson
 from pkpd.records import load_answer, question_names, resolve
 
-
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
 
 

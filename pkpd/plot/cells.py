@@ -46,5 +46,9 @@ def plot_cells(
         panel.legend(loc="upper right", bbox_to_anchor=(1.0, 0.94))
     axes[0, 0].set_ylabel("size relative to the start (1)")
     note = "Dotted: the size before treatment."
-    describe(figure, "How far the drugs expand the cells that they act on", f"{spread_in_words(size)} {note}")
+    describe(
+        figure,
+        "How far the drugs expand the cells that they act on",
+        f"{spread_in_words(pools[ordered[0]])} {note}",
+    )
     return figure

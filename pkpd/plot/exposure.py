@@ -1,5 +1,6 @@
 """Concentrations of the drugs over a schedule."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pkpd.checks import fail
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
 from pkpd.model import Drug, Model
@@ -43,6 +45,8 @@ def plot_exposure(simulation: Simulation, model: Model, regimen: Regimen | Event
     """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     drugs = [drug for drug in model.drugs if f"{drug.name}.central" in simulation.outputs]
+    if not drugs:
+        raise fail("simulation", "must hold the concentration of a drug, an output <drug>.central")
     figure, axes = panels(
         len(drugs), 2, 0.9 + 2.2 * len(drugs), sharey="row", sharex="col", width_ratios=(2.1, 1.0)
     )
@@ -52,7 +56,7 @@ def plot_exposure(simulation: Simulation, model: Model, regimen: Regimen | Event
     draw_day_axis(axes[-1, 0], days)
     axes[-1, 1].set_xlabel("time since the first dose of the day (h)")
     axes[-1, 1].set(xlim=(0.0, 24.0), xticks=range(0, 25, 6))
-    first, last = _dosing_days(events, model.units.day)
+    first, last = _dosing_days(events, model.units.day, float(days[-1]))
     several = " Dotted: the same on the first day." if last > first else ""
     title = "Concentrations in plasma over the course, and on " + (
         "its last day of dosing" if several else "day 1"
@@ -77,7 +81,7 @@ def _draw_drug(
             axes.set_yticks([])
         return
     draw_bands(row[0], days, values, colour)
-    first, last = _dosing_days(events, model.units.day)
+    first, last = _dosing_days(events, model.units.day, float(days[-1]))
     _draw_day(row[1], days, values, last, colour, first if first != last else None)
     top = float(quantiles(values)[-1].max())
     row[0].set_ylim(0.0, 1.14 * top)
@@ -95,7 +99,7 @@ def _draw_day(
 ) -> None:
     within = _day_of(days, start)
     draw_bands(axes, 24.0 * (days[within] - start), values[within], colour)
-    axes.set_title(f"Day {start + 1:.0f}")
+    axes.set_title(f"Day {int(start) + 1}")
     if first is not None:
         within = _day_of(days, first)
         median = quantiles(values[within])[2]
@@ -105,7 +109,7 @@ def _draw_day(
             ":",
             color=INK,
             lw=1.2,
-            label=f"{middle_in_words(values)}, day {first + 1:.0f}",
+            label=f"{middle_in_words(values)}, day {int(first) + 1}",
         )
 
 
@@ -124,7 +128,8 @@ def _molar_axis(axes: Axes, model: Model, path: str, unit: str, top: float) -> N
     picomolar = float(in_unit(model, path, "pmol/L", 1.0)) / per
     molar, name = next((u, n) for least, u, n in MOLAR if top * picomolar >= least)
     scale = float(in_unit(model, path, molar, 1.0)) / per
-    axis = axes.secondary_yaxis("right", functions=(lambda y: y * scale, lambda y: y / scale))
+    to_molar, from_molar = partial(np.multiply, scale), partial(np.multiply, 1.0 / scale)
+    axis = axes.secondary_yaxis("right", functions=(to_molar, from_molar))
     axis.set_ylabel(f"concentration ({name})")
 
 
@@ -141,9 +146,10 @@ def _dose_days(events: Events, day: float, drug: str | None = None) -> Float[np.
     return times[np.asarray(chosen, bool)]
 
 
-def _dosing_days(events: Events, day: float) -> tuple[float, float]:
-    """When the first and the last day of dosing start, in days; days count from the first dose."""
+def _dosing_days(events: Events, day: float, until: float = np.inf) -> tuple[float, float]:
+    """When the first and the last day of dosing before `until` start, in days from the first dose."""
     doses = _dose_days(events, day)
+    doses = doses[doses < until]
     if not len(doses):
         return 0.0, 0.0
     first = float(doses.min())

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from pkpd.checks import Findings, did_you_mean, fail
@@ -13,6 +14,7 @@ METADATA: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf":
 def save(figure: Figure, path: str | Path, dpi: float = 200.0) -> Path:
     """Writes a figure as PNG, SVG or PDF, whole or not at all, and returns the path.
 
+    The same figure gives the same bytes.
     Raises `InputError` where the ending is another one, or the folder is missing or closed to us.
     """
     path = Path(path)
@@ -20,7 +22,7 @@ def save(figure: Figure, path: str | Path, dpi: float = 200.0) -> Path:
     _check(path, ending)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as file:
+        with part.open("xb") as file, mpl.rc_context({"svg.hashsalt": "pkpd"}):
             figure.savefig(file, format=ending, dpi=dpi, metadata=METADATA[ending])
         part.replace(path)
     except OSError as error:

@@ -15,7 +15,7 @@ BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, GREY, PALE = "#222222", "#6E6E6E", "#D9D9D9"
 WIDTH = 8.6
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
     "axes.labelsize": 9,
@@ -54,7 +54,7 @@ def panels(rows: int, columns: int, height: float, **grid: Any) -> tuple[Figure,
 def describe(figure: Figure, title: str, caption: str) -> None:
     """Says in plain words what a figure shows, above it, and how to read it, below."""
     figure.suptitle(title, x=0.01, ha="left")
-    lines = textwrap.fill(" ".join(caption.split()), 150)
+    lines = textwrap.fill(" ".join(caption.split()), 140)
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=GREY)
 
 
