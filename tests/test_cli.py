@@ -78,7 +78,10 @@ def test_templates_pass_the_check(run, tmp_path, kind):
             ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--out", "no/x.csv"),
             "must lie in a folder that exists",
         ),
-        (("fit", "lissoni1995/joint", "--plot", "/dev/null/pictures"), "must be a folder that can be written"),
+        (
+            ("fit", "lissoni1995/joint", "--plot", "/dev/null/pictures"),
+            "must be a folder that can be written",
+        ),
         (("new", "modle", "x"), 'Did you mean "model"?'),
     ],
 )
