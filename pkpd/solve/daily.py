@@ -20,7 +20,6 @@ from pkpd.solve.structure import structure
 from pkpd.solve.timeline import Panels, layout, panels
 
 Moments = dict[str, tuple[Array, ...]]
-Scalars = tuple[Array, ...]
 COUNT = 3
 
 
