@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pkpd.checks import Findings, InputError, did_you_mean, fail
@@ -53,13 +54,19 @@ def load_arms(path: str | Path) -> tuple[ArmTable, ...]:
     for line, row in rows:
         groups.setdefault((row["study"], row["arm"]), []).append((line, row))
     arms = [_arm(lines, findings) for lines in groups.values()]
+    _check_exclusions(rows, findings)
     findings.raise_if_any()
     return tuple(arm for arm in arms if arm is not None)
 
 
 def _rows(path: Path, findings: Findings) -> Iterator[tuple[int, dict[str, str]]]:
     text = _text(path)
-    lines = list(csv.reader(text.splitlines(), strict=True)) if text.strip() else []
+    try:
+        lines = list(csv.reader(text.splitlines(), strict=True)) if text.strip() else []
+    except csv.Error as error:
+        hint = "Look for a quotation mark that is not closed."
+        rule = f"must be a table of comma-separated values ({error})"
+        raise fail("", rule, hint=hint, file=str(path)) from error
     if not lines:
         raise fail("", "must have a header and at least one row", file=str(path))
     header = [name.strip() for name in lines[0]]
@@ -115,8 +122,19 @@ def _arm(lines: list[tuple[int, dict[str, str]]], findings: Findings) -> ArmTabl
     if len(findings.faults) > start or n is None:
         return None
     kept = tuple(c for c in counts if c is not None)
+    _check_survivors(first_line, kept, findings)
     place = f"line {first_line}"
     return ArmTable(first["study"], first["arm"], first["regimen"], n, kept, weight, first["source"], place)
+
+
+def _check_exclusions(rows: list[tuple[int, dict[str, str]]], findings: Findings) -> None:
+    """`excludes` lists studies, separated by semicolons, that contain the same patients."""
+    studies = {row["study"] for _, row in rows}
+    for line, row in rows:
+        for other in filter(None, map(str.strip, row.get("excludes", "").split(";"))):
+            if other in studies:
+                rule = "must not stand beside a study that it excludes, because patients would count twice"
+                findings.add(f"line {line}, excludes", rule, f"{row['study']} and {other}")
 
 
 def _check_endpoints(lines: list[tuple[int, dict[str, str]]], findings: Findings) -> None:
@@ -138,6 +156,14 @@ def _check_endpoints(lines: list[tuple[int, dict[str, str]]], findings: Findings
             "must not count responses twice: CR+PR stands beside PR",
             lines[0][1]["arm"],
         )
+
+
+def _check_survivors(line: int, counts: tuple[Count, ...], findings: Findings) -> None:
+    alive = sorted((c.days, c.events) for c in counts if c.days is not None and c.events is not None)
+    for (_, before), (days, after) in pairwise(alive):
+        if after > before:
+            rule = f"must not have more survivors at {days:g} d than earlier ({before})"
+            findings.add(f"line {line}, events", rule, after)
 
 
 def _count(line: int, row: dict[str, str], n: int | None, findings: Findings) -> Count | None:

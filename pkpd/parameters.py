@@ -22,13 +22,18 @@ _INTERVAL: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a parameter is: its dimension is a word such as `volume/time`, `1`, or `*` (any)."""
+    """What a parameter is: its dimension is a word such as `volume/time`, `1`, or `*` (any).
+
+    `multiplies` is the input that acts only through its product with this parameter, if there is one:
+    outcomes that know the product leave its two factors undetermined.
+    """
 
     symbol: str
     meaning: str
     dimension: str
     domain: Domain
     default: float | None = None
+    multiplies: str = ""
 
     def admits(self, value: float) -> bool:
         """Whether a number lies in the domain (infinity only where it is the default)."""
@@ -48,9 +53,15 @@ class Declaration:
         }[self.domain]
 
 
-def parameter(meaning: str, dimension: str, domain: Domain = "positive", default: float | None = None) -> Any:
+def parameter(
+    meaning: str,
+    dimension: str,
+    domain: Domain = "positive",
+    default: float | None = None,
+    multiplies: str = "",
+) -> Any:
     """A component's field that is a parameter; every reader, unit check and table derives from it."""
-    metadata = {"parameter": (meaning, dimension, domain, default)}
+    metadata = {"parameter": (meaning, dimension, domain, default, multiplies)}
     if default is None:
         return eqx.field(metadata=metadata, kw_only=True)
     return eqx.field(metadata=metadata, default=default, kw_only=True)

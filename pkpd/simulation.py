@@ -15,7 +15,7 @@ from pkpd.labels import dataset
 from pkpd.model import Drug, Model
 from pkpd.population import Patients, draw_patients, typical_patient
 from pkpd.response import AbstractRecord, AbstractSurvival, Course
-from pkpd.response.joint import Endpoint, LogByLife, alive_by_life, by_life, cuts_of, log_lives
+from pkpd.response.joint import Endpoint, LogByLife, LogLives, alive_by_life, by_life, cuts_of, log_lives
 from pkpd.response.joint import log_table as joint_table
 from pkpd.solve import AbstractSolver, FixedGrid
 from pkpd.solve.solver import clock, first_dose, jumps_of
@@ -199,13 +199,33 @@ def courses(
     return _course(model, events, signals, grid, grid, origin, patients)
 
 
+def inputs_along(
+    model: Model,
+    events: Events,
+    patients: int,
+    ports: Sequence[tuple[str, str]],
+    times: Sequence[float],
+    solver: AbstractSolver,
+) -> list[Float[Array, "times patients"]]:
+    """What arrives at input ports, `(owner, port)`, of individualised patients; each port must be wired."""
+    wires = {(owner, port): sources for owner, port, sources in model.wires}
+    states = solver.states(model, events, times, patients)
+    needed = frozenset(s.rpartition(".")[0] for port in ports for s in wires[port])
+    signals = _signals(model, events, np.asarray(times), states, patients, _upstream(model, needed))
+    shape = (len(times), patients)
+    return [sum(jnp.broadcast_to(signals[s], shape) for s in wires[port]) for port in ports]
+
+
 def _needed(model: Model) -> frozenset[str]:
     """Components whose outputs the outcomes need, directly or through others."""
+    sources = [s for owner, _, srcs in model.wires if owner in model.outcomes for s in srcs]
+    return _upstream(model, frozenset(s.rpartition(".")[0] for s in sources))
+
+
+def _upstream(model: Model, components: frozenset[str]) -> frozenset[str]:
+    """The components, and those whose outputs theirs need at once."""
     wires = {(owner, port): sources for owner, port, sources in model.wires}
-    todo = [
-        s.rpartition(".")[0] for (owner, _), srcs in wires.items() if owner in model.outcomes for s in srcs
-    ]
-    found: set[str] = set()
+    todo, found = list(components), set[str]()
     while todo:
         name = todo.pop()
         if name in model.components and name not in found:
@@ -261,7 +281,7 @@ def model_endpoints(model: Model) -> list[Endpoint]:
 
 def lives_and_events(
     model: Model, course: Course, endpoints: Sequence[Endpoint]
-) -> tuple[LogByLife, list[LogByLife]]:
+) -> tuple[LogLives, list[LogByLife]]:
     """Lifetimes and each endpoint given the lifetime, in log probability, for individualised patients."""
     records = {e.outcome: model.outcomes[e.outcome] for e in endpoints if e.outcome != "alive"}
     times = [e.time for e in endpoints if e.time is not None]
@@ -278,9 +298,8 @@ def lives_and_events(
         part = records[endpoint.outcome]
         assert isinstance(part, AbstractRecord)
         log_recorded = part.log_recorded(_own_course(course, endpoint.outcome))
-        found.append(
-            by_life(cuts, part.recorded_at, jnp.broadcast_to(log_recorded, (len(log_recorded), patients)))
-        )
+        wide = jnp.broadcast_to(log_recorded, (*log_recorded.shape[:2], patients))
+        found.append(by_life(cuts, part.recorded_at, wide))
     return lives, found
 
 
@@ -306,7 +325,7 @@ def probabilities(
     found = {}
     for endpoint in endpoints:
         lives, (event,) = lives_and_events(model, course, [endpoint])
-        found[label(model, endpoint)] = jnp.sum(jnp.exp(lives + event), axis=0)
+        found[label(model, endpoint)] = jnp.sum(jnp.exp(lives + event[1]), axis=0)
     return found
 
 

@@ -103,7 +103,7 @@ def test_digest_ignores_words_and_sees_numbers(folder):
         (
             'treated = "',
             'treeted = "',
-            'must name one of the question\'s regimens, but is "treated". Did you mean "treeted"?',
+            'must be a regimen or name one of the question\'s, but is "treated". Did you mean "treeted"?',
         ),
         (
             'likelihood = "joint"',

@@ -32,6 +32,9 @@ from pkpd.parameters import Declaration, declarations
 from pkpd.response import AbstractOutcome
 from pkpd.units import Substance, UnitSystem
 
+_PROSE = ("title", "summary", "sources", "reproduces", "misses")
+_WORDS = ("source", "at", "why", "note")
+
 Find = Callable[[str], Document]
 
 
@@ -279,11 +282,22 @@ def _join_covariates(page: Page, cards: Mapping[str, Card]) -> dict[str, Quantit
 
 
 def _digest(page: Page, cards: Mapping[str, Card]) -> str:
-    """SHA-256 of the content of a file and of the drug files it uses; comments and layout do not count."""
+    """SHA-256 of what decides an answer in a file and in the drug files it uses.
+
+    Comments, layout, prose, sources and published facts do not count.
+    """
     if page.root.findings.faults:
         return ""
-    content = {"model": page.document.content, "drugs": {name: card.digest for name, card in cards.items()}}
+    kept = {k: _numbers_of(v) for k, v in page.document.content.items() if k not in _PROSE}
+    content = {"model": kept, "drugs": {name: card.digest for name, card in cards.items()}}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _numbers_of(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    dropped = _WORDS if "value" in value else ()
+    return {k: _numbers_of(v) for k, v in value.items() if k not in dropped}
 
 
 def _wire(draft: _Draft, page: Page, card: Card) -> Model | None:

@@ -140,8 +140,9 @@ def _quality(found: Any, quick: bool) -> str:
     d = found.diagnostics
     count = len(found.starts["log_density"])
     starts = f"{d['starts_agree']} of {count} starts agree; gradient {found.gradient:.1e}"
-    noise = f"over sets of virtual patients the log density varies by {d['patient_noise']:.3f} (SD)"
-    noise += f" and the mode by up to {d['mode_shift']:.3f} posterior SD"
+    doubled = d["patients"]["doubled"]
+    noise = f"twice the virtual patients change a probability by up to {doubled['probability']:.4f}"
+    noise += f" and an estimate by up to {doubled['estimate']:.3f} posterior SD"
     if quick:
         trust = f"Pareto k {d['pareto_k']:.2f}"
         return f"A quick look by the normal approximation ({trust}), not the answer. {starts}; {noise}."

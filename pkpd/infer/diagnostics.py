@@ -1,12 +1,23 @@
 """Whether a sample can be trusted, and what the data say."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from pkpd.infer.mode import Mode
-from pkpd.infer.nuts import Draws
+
+
+class Draws(NamedTuple):
+    """Points [chains, draws, params]; [chains, draws] log densities of the coordinates the sampler used,
+    divergences, leapfrog steps, energies."""
+
+    points: np.ndarray
+    log_density: np.ndarray
+    diverging: np.ndarray
+    steps: np.ndarray
+    energy: np.ndarray
 
 
 def summary(draws: Draws, names: Sequence[str]) -> dict[str, object]:

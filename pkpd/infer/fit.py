@@ -12,12 +12,13 @@ import numpy as np
 
 from pkpd.dosing.events import Events
 from pkpd.infer import laplace
+from pkpd.infer.coordinates import coordinates_of
+from pkpd.infer.crowd import patient_changes
 from pkpd.infer.diagnostics import directions, in_words, summary
 from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
 from pkpd.infer.nuts import sample
 from pkpd.infer.predict import Predicted, predict, thin
 from pkpd.infer.problem import Arm, Problem
-from pkpd.population import draw_patients
 from pkpd.simulation import label
 
 Progress = Callable[[str], None]
@@ -38,7 +39,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Fit:
-    """An answer. Points are on the prior's standard normal scale, rows and estimates in model units."""
+    """An answer. Points are on the prior's standard normal scale, rows and estimates in model units.
+
+    `draws` [chains, draws, params] are the posterior sample; `points` [..., params] are the same, or points
+    of the normal approximation where nothing was sampled.
+    """
 
     status: str
     seconds: float
@@ -50,6 +55,7 @@ class Fit:
     hessian: np.ndarray
     starts: dict[str, Any]
     draws: np.ndarray | None
+    points: np.ndarray
     diagnostics: dict[str, Any]
     checks: dict[str, bool]
     arms: list[dict[str, Any]]
@@ -74,28 +80,29 @@ def fit_problem(
     say = progress or (lambda message: None)
     begin = time.perf_counter()
     say(f"climbing from {settings.starts} starts drawn from the prior")
-    compiled_gradient = gradient_of(problem)
-    gradient = partial(compiled_gradient, problem.patients)
+    gradient = partial(gradient_of(problem), problem.patients)
     climbed = climb(gradient, prior_starts(problem, settings.starts, settings.seed))
     say("polishing the mode")
     mode = polish(gradient, climbed.points[np.nanargmax(climbed.log_density)])
+    normal = laplace.approximate(gradient, mode, coordinates_of(problem, settings.seed))
     found: dict[str, Any] = {}
     draws = None
     if quick:
-        points = laplace.draw(mode, 400, settings.seed)
+        points = normal.points(normal.draw(4000, settings.seed))
     else:
         total = settings.chains * (settings.warmup + settings.draws)
         say(f"sampling the posterior: {total} iterations in {settings.chains} chains")
-        chain = sample(problem, mode, settings.chains, settings.warmup, settings.draws, settings.seed)
-        draws, found = chain.points, summary(chain, problem.names)
-        points = thin(draws, 400)
-        found["laplace_gap"] = laplace.gap(mode, draws)
+        chain = sample(problem, normal, settings.chains, settings.warmup, settings.draws, settings.seed)
+        points = draws = chain.points
+        found = summary(chain, problem.names)
+        found["laplace_gap"] = laplace.gap(normal, draws)
     say("checking the normal approximation and the virtual patients")
-    found["pareto_k"] = laplace.trust(problem, mode, seed=settings.seed)
-    found |= patient_noise(problem, mode, compiled_gradient)
+    found["pareto_k"] = laplace.trust(problem, normal, seed=settings.seed)
+    some = thin(points, 400)
+    found["patients"] = patient_changes(problem, some)
     say("predicting")
     found["starts_agree"] = agreeing(climbed, mode)
-    fitted = predict(problem, problem.arms, mode.point, points)
+    fitted = predict(problem, problem.arms, mode.point, some)
     return Fit(
         status=_status(found, mode, settings, quick),
         seconds=time.perf_counter() - begin,
@@ -107,38 +114,21 @@ def fit_problem(
         hessian=mode.hessian,
         starts={k: v.tolist() for k, v in climbed._asdict().items() if k != "points"},
         draws=draws,
+        points=points,
         diagnostics=found,
         checks=_checks(found, mode, settings, quick),
         arms=[row for arm, p in zip(problem.arms, fitted, strict=True) for row in _rows(problem, arm, p)],
-        predictions=_others(problem, others, mode.point, points),
+        predictions=_others(problem, others, mode.point, some),
         prior_predictive=_prior_predictive(problem, settings.seed),
-        estimates=_estimates(problem, mode, points if draws is None else draws),
+        estimates=_estimates(problem, mode, points),
         directions=directions(mode, problem.names),
-        words=in_words(_contraction(problem, points if draws is None else draws)),
+        words=in_words(_contraction(problem, points)),
     )
 
 
 def agreeing(climbed: Climb, mode: Mode, within: float = 0.01) -> int:
     """How many converged starts reached the mode's log density."""
     return int(np.sum(climbed.converged & (np.abs(climbed.log_density - mode.log_density) < within)))
-
-
-def patient_noise(
-    problem: Problem, mode: Mode, gradient: Callable[..., Any], scrambles: int = 16
-) -> dict[str, float]:
-    """Spread of the log density at the mode over sets of virtual patients, and how far the mode moves.
-
-    The shift is the largest Newton step under another scramble, in posterior standard deviations.
-    """
-    paths = list(problem.model.variability)
-    spread = np.linalg.inv(mode.hessian)
-    values, shifts = [], []
-    for seed in range(1, scrambles + 1):
-        patients = draw_patients(paths, problem.patients.count, 10_000 + seed)
-        value, slope = gradient(patients, jnp.asarray(mode.point))
-        values.append(float(value))
-        shifts.append(np.max(np.abs(spread @ np.asarray(slope)) / np.sqrt(np.diag(spread))))
-    return {"patient_noise": float(np.std(values, ddof=1)), "mode_shift": float(np.max(shifts))}
 
 
 def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: bool) -> dict[str, bool]:

@@ -1,33 +1,61 @@
-"""The normal approximation at the mode: a quick look, never the answer."""
+"""The normal approximation: a quick look, never the answer; the sampler's starting point."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pkpd.infer.coordinates import Coordinates
 from pkpd.infer.diagnostics import pareto_k
-from pkpd.infer.mode import Mode
+from pkpd.infer.mode import Gradient, Mode, ascend, polish
 from pkpd.infer.problem import Problem, compiled
 
 
-def draw(mode: Mode, count: int, seed: int = 0) -> np.ndarray:
-    """Points [draws, params] from the normal approximation."""
-    spread = np.linalg.cholesky(np.linalg.inv(mode.hessian))
-    return mode.point + np.random.default_rng(seed).standard_normal((count, len(mode.point))) @ spread.T
+class Normal(NamedTuple):
+    """A normal distribution of the coordinates: its top, which is not the mode of the point."""
+
+    coordinates: Coordinates
+    top: Mode
+
+    def spread(self) -> np.ndarray:
+        """A matrix whose product with standard normal numbers has the covariance."""
+        return np.linalg.cholesky(np.linalg.inv(self.top.hessian))
+
+    def draw(self, count: int, seed: int = 0) -> np.ndarray:
+        """Coordinates [draws, params]."""
+        numbers = np.random.default_rng(seed).standard_normal((count, len(self.top.point)))
+        return self.top.point + numbers @ self.spread().T
+
+    def points(self, coordinates: np.ndarray) -> np.ndarray:
+        """The points [..., params] of coordinates."""
+        flat = jnp.asarray(coordinates.reshape(-1, coordinates.shape[-1]))
+        return np.asarray(jax.vmap(self.coordinates.point)(flat)).reshape(coordinates.shape)
 
 
-def trust(problem: Problem, mode: Mode, count: int = 400, seed: int = 0) -> float:
+def approximate(gradient: Gradient, mode: Mode, coordinates: Coordinates) -> Normal:
+    """The normal approximation at the top of the coordinates' density, climbed to from the mode."""
+    pulled = coordinates.gradient(gradient)
+    start = np.asarray(coordinates.inverse(jnp.asarray(mode.point)))
+    return Normal(coordinates, polish(pulled, ascend(pulled, start)[0]))
+
+
+def trust(problem: Problem, normal: Normal, count: int = 400, seed: int = 0) -> float:
     """Pareto k of the importance weights from the approximation to the posterior."""
-    points = draw(mode, count, seed)
-    exact = np.asarray(
-        compiled(problem, lambda p, x: jax.lax.map(p.log_density, x))(problem.patients, jnp.asarray(points))
-    )
-    centred = points - mode.point
-    normal = -0.5 * np.einsum("ij,jk,ik->i", centred, mode.hessian, centred)
-    weights = exact - normal
+    drawn = normal.draw(count, seed)
+
+    def exact(p: Problem, z: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda v: p.log_density(normal.coordinates.point(v)), z)
+
+    found = np.asarray(compiled(problem, exact)(problem.patients, jnp.asarray(drawn)))
+    found = found + np.asarray(jax.vmap(normal.coordinates.log_jacobian)(jnp.asarray(drawn)))
+    centred = drawn - normal.top.point
+    weights = found + 0.5 * np.einsum("ij,jk,ik->i", centred, normal.top.hessian, centred)
     return pareto_k(weights[np.isfinite(weights)])
 
 
-def gap(mode: Mode, points: np.ndarray) -> float:
-    """Largest distance between the mode and a sample's mean, in the sample's standard deviations."""
+def gap(normal: Normal, points: np.ndarray, count: int = 4000) -> float:
+    """Largest distance between the means of the approximation and of a sample, in the sample's SDs."""
     flat = points.reshape(-1, points.shape[-1])
-    return float(np.max(np.abs(mode.point - flat.mean(0)) / flat.std(0)))
+    means = normal.points(normal.draw(count)).mean(0)
+    return float(np.max(np.abs(means - flat.mean(0)) / flat.std(0)))

@@ -44,11 +44,14 @@ def climb(gradient: Gradient, starts: Float[Array, "starts params"], max_steps: 
     is so steep that a longer one can land where the counts are impossible.
     The starts run one after the other: on a CPU a batch waits for its slowest lane and compiles longer.
     """
-    found = [_climb_one(gradient, np.asarray(start), max_steps) for start in starts]
+    found = [ascend(gradient, np.asarray(start), max_steps) for start in starts]
     return Climb(*(np.array(column) for column in zip(*found, strict=True)))
 
 
-def _climb_one(gradient: Gradient, start: np.ndarray, max_steps: int) -> tuple[np.ndarray, float, int, bool]:
+def ascend(
+    gradient: Gradient, start: np.ndarray, max_steps: int = 200
+) -> tuple[np.ndarray, float, int, bool]:
+    """Where BFGS ends from one start, the log density there, steps, and whether it is flat there."""
     from scipy.optimize import minimize
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:

@@ -79,10 +79,14 @@ class Problem(eqx.Module):
 
     def log_likelihood(self, x: Point) -> Float[Array, ""]:
         """Weighted sum over arms of the log probability of their counts."""
+        return self.log_likelihood_of(self.log_tables(x))
+
+    def log_likelihood_of(self, tables: Sequence[Float[Array, "..."]]) -> Float[Array, ""]:
+        """The same from the log outcome tables of the arms."""
         rule = log_joint_counts if self.joint else log_product_counts
         total = jnp.zeros(())
-        for arm, table in zip(self.arms, self.log_tables(x), strict=True):
-            if arm.counts is not None:
+        for arm, table in zip(self.arms, tables, strict=True):
+            if arm.counts is not None and arm.weight > 0.0:
                 total = total + arm.weight * rule(table, arm.counts, arm.n)
         return total
 

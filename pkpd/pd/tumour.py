@@ -18,7 +18,7 @@ class TumourGrowth(Component):
     """
 
     kg: Scalar = parameter("growth rate", "1/time", "real")
-    kkill: Scalar = parameter("kill rate per unit of excess", "1/time", "nonnegative")
+    kkill: Scalar = parameter("kill rate per unit of excess", "1/time", "nonnegative", multiplies="excess")
     lambda_res: Scalar = parameter("rate at which the kill wears off", "1/time", "nonnegative", default=0.0)
     size0: Scalar = parameter("size at the start", "length", default=1.0)
     capacity: Scalar = parameter("largest size", "length", default=math.inf)

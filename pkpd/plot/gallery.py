@@ -7,6 +7,7 @@ import numpy as np
 
 from pkpd.infer.fit import Fit
 from pkpd.infer.problem import Arm
+from pkpd.model import Model
 from pkpd.plot.arms import plot_arms
 from pkpd.plot.cells import plot_cells
 from pkpd.plot.exposure import exposure_times, plot_exposure
@@ -14,6 +15,7 @@ from pkpd.plot.files import save
 from pkpd.plot.posterior import plot_posterior
 from pkpd.plot.starts import plot_starts
 from pkpd.plot.tumour import plot_tumour
+from pkpd.response import WHOResponse
 from pkpd.simulation import sample_patients, simulate
 
 
@@ -24,8 +26,7 @@ def fit_pictures(fit: Fit, folder: Path, patients: int = 200) -> list[Path]:
         "arms": plot_arms(fit.arms, fit.predictions),
         "starts": plot_starts(np.asarray(starts["log_density"]), np.asarray(starts["converged"])),
     }
-    if fit.draws is not None:
-        figures["posterior"] = plot_posterior(fit.estimates, fit.draws, fit.problem.priors)
+    figures["posterior"] = plot_posterior(fit.estimates, fit.points, fit.problem.priors)
     treated: Arm = max(fit.problem.arms, key=lambda arm: len(arm.events))
     model = fit.problem.at(jnp.asarray(fit.mode))
     group = sample_patients(model, patients, 0)
@@ -36,8 +37,14 @@ def fit_pictures(fit: Fit, folder: Path, patients: int = 200) -> list[Path]:
     course = simulate(model, treated.events, np.arange(0.0, (end + 90) * day, day), group)
     figures["cells"] = plot_cells(course, treated=end)
     if "tumour.log_ratio" in course.outputs:
-        figures["tumour"] = plot_tumour(course, treated=end)
+        figures["tumour"] = plot_tumour(course, _visits(model), treated=end)
     paths = [folder / f"{name}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
         save(figure, path)
     return paths
+
+
+def _visits(model: Model) -> list[float]:
+    """Days of the visits at which the model's response is assessed."""
+    parts = [part for part in model.outcomes.values() if isinstance(part, WHOResponse)]
+    return [t / model.units.day for t in parts[0].visits] if parts else []

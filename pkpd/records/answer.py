@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,12 +72,13 @@ def write_answer(path: Path, answer: dict[str, Any], fit: "Fit") -> None:
     """Writes the answer and, beside it, about 500 thinned draws; nothing where a gate is not met."""
     if fit.status != "converged":
         raise fail(str(path), "must be an answer that meets its gates", fit.status)
+    if fit.draws is None:
+        raise fail(str(path), "must be an answer with draws: a quick look is no answer")
     draws_path = path.with_suffix(".draws.csv")
-    content = dict(answer)
-    if fit.draws is not None:
-        text = _draws_text(fit)
-        content["draws"] = {"file": draws_path.name, "sha256": _sha(text), "count": text.count("\n") - 1}
-        _replace(draws_path, text)
+    text = _draws_text(fit.draws, fit.problem.names)
+    draws = {"file": draws_path.name, "sha256": _sha(text), "count": text.count("\n") - 1}
+    content = {**answer, "draws": draws}
+    _replace(draws_path, text)
     _replace(path, json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -130,13 +132,12 @@ def posterior_models(name: str, model: "Model", count: int) -> list["Model"]:
     ]
 
 
-def _draws_text(fit: "Fit") -> str:
-    assert fit.draws is not None
-    flat = fit.draws.reshape(-1, fit.draws.shape[-1])
+def _draws_text(draws: np.ndarray, names: Sequence[str]) -> str:
+    flat = draws.reshape(-1, draws.shape[-1])
     step = max(1, len(flat) // DRAWS)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(fit.problem.names)
+    writer.writerow(names)
     writer.writerows([f"{v:.10g}" for v in row] for row in flat[::step])
     return buffer.getvalue()
 

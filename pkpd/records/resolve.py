@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, sample_patients
 from pkpd.units import UnitError, factor
 
+MOST_ENDPOINTS = 3
 FAMILIES = {
     "lognormal": ("median", "log_sd"),
     "normal": ("mean", "sd"),
@@ -126,12 +128,13 @@ def _origin(model: Model, text: str, findings: Findings) -> float:
 
 def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Arm | None:
     place = f"{table.place}, regimen"
-    text = question.regimens.get(table.regimen)
-    if text is None:
+    named = table.regimen in question.regimens
+    if not named and " " not in table.regimen and table.regimen != "none":
         hint = did_you_mean(table.regimen, question.regimens)
-        findings.add(place, "must name one of the question's regimens", table.regimen, hint)
+        findings.add(place, "must be a regimen or name one of the question's", table.regimen, hint)
         return None
-    events = _bound(model, f"regimens.{table.regimen}", text, findings)
+    text = question.regimens.get(table.regimen, table.regimen)
+    events = _bound(model, f"regimens.{table.regimen}" if named else place, text, findings)
     unknown = [c for c in table.counts if c.outcome != "alive" and c.outcome not in model.outcomes]
     for count in unknown:
         findings.add(
@@ -142,12 +145,16 @@ def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Ar
         )
     if events is None or unknown:
         return None
-    endpoints = tuple(
-        Endpoint(c.outcome, None if c.days is None else c.days * model.units.day) for c in table.counts
-    )
-    counts = tuple(c.events for c in table.counts)
-    known = None if None in counts else tuple(int(c) for c in counts if c is not None)
-    return Arm(events, table.study, table.arm, table.n, endpoints, known, table.weight)
+    counted = [c for c in table.counts if c.events is not None]
+    if question.likelihood == "joint" and len(counted) > MOST_ENDPOINTS:
+        rule = f"must have at most {MOST_ENDPOINTS} counted endpoints for the joint likelihood"
+        findings.add(table.place, rule, len(counted), 'Choose some, or set likelihood = "product".')
+        return None
+    day = model.units.day
+    kept = counted or table.counts  # rows without counts stay out, unless the arm is only predicted
+    endpoints = tuple(Endpoint(c.outcome, None if c.days is None else c.days * day) for c in kept)
+    counts = tuple(c.events for c in counted if c.events is not None) or None
+    return Arm(events, table.study, table.arm, table.n, endpoints, counts, table.weight)
 
 
 def _other(model: Model, name: str, text: str, arms: list[Arm | None], findings: Findings) -> Arm | None:
@@ -295,9 +302,17 @@ def _refuse_circular(
     named -= {"", ASSUMED}
     for key in sorted(named):
         source = card.sources.get(key)
-        identity = {key.lower(), (source.doi if source else key).lower()}
+        identity = publications(f"{key} {source}") | {key.lower()}
         for arm in question.arms:
-            if arm.study.lower() in identity or any(i and i in arm.source.lower() for i in identity):
+            if identity & (publications(arm.source) | {arm.study.lower(), arm.source.lower()}):
                 rule = f"must not come from the fitted trial: its source {key} is the evidence of {arm.study}"
                 findings.add(place, rule, source.citation if source else key)
                 break
+
+
+def publications(text: str) -> set[str]:
+    """What identifies publications in a text: DOI, PMID, and year with volume and first page."""
+    found = {doi.rstrip(".,;)").lower() for doi in re.findall(r"10\.\d{4,9}/\S+", text)}
+    found |= {f"pmid {number}" for number in re.findall(r"PMID:?\s*(\d+)", text, re.IGNORECASE)}
+    places = re.findall(r"(\d{4});\s*(\d+)(?:\([^)]*\))?:\s*([A-Za-z]?\d+)", text)
+    return found | {f"{year};{volume}:{page}".lower() for year, volume, page in places}

@@ -20,7 +20,9 @@ class PerformanceStatus(AbstractRecord):
     """Performance status improved at `assessed`: `logit p = b0 + b_effect m + b_direct d`."""
 
     b0: Scalar = parameter("logit of improvement without treatment", "1", "real")
-    b_effect: Scalar = parameter("rise of the logit per unit of effector summary", "1", "real")
+    b_effect: Scalar = parameter(
+        "rise of the logit per unit of effector summary", "1", "real", multiplies="memory"
+    )
     b_direct: Scalar = parameter("rise of the logit per unit of direct effect", "1", "real", default=0.0)
     assessed: float = eqx.field(static=True, kw_only=True)
     summary: str = eqx.field(static=True, kw_only=True, default="memory")
@@ -34,12 +36,10 @@ class PerformanceStatus(AbstractRecord):
     def recorded_at(self) -> tuple[float, ...]:
         return (self.assessed,)
 
-    def log_recorded(self, course: Course) -> Float[Array, "recorded patients"]:
+    def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
         now = jnp.searchsorted(course.times, self.assessed)
         effect = summarise(self.summary, course)[now]
-        return log_sigmoid(self.b0 + self.b_effect * effect + self.b_direct * course.paths["direct"][now])[
-            None
-        ]
+        return _from_logit(self.b0 + self.b_effect * effect + self.b_direct * course.paths["direct"][now])
 
 
 class ExposureResponse(AbstractRecord):
@@ -68,11 +68,18 @@ class ExposureResponse(AbstractRecord):
     def recorded_at(self) -> tuple[float, ...]:
         return (self.assessed,)
 
-    def log_recorded(self, course: Course) -> Float[Array, "recorded patients"]:
+    def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
         x = course.at("exposure", self.assessed) / self.reference
         if self.link == "linear_logit":
-            return log_sigmoid(logit(self.background) + self.slope * x)[None]
+            return _from_logit(logit(self.background) + self.slope * x)
         given = x > 0.0
         steep = self.slope if self.link == "log_logit" else 1.0
         power = jnp.where(given, (jnp.where(given, x, 1.0) / self.x50) ** steep, 0.0)
-        return jnp.log(self.background + (1.0 - self.background) * self.emax * power / (1.0 + power))[None]
+        rest = 1.0 - self.background
+        happens = self.background + rest * self.emax * power / (1.0 + power)
+        fails = rest * (1.0 + (1.0 - self.emax) * power) / (1.0 + power)
+        return jnp.log(jnp.stack([fails, happens]))[:, None]
+
+
+def _from_logit(x: Float[Array, " patients"]) -> Float[Array, "2 1 patients"]:
+    return jnp.stack([log_sigmoid(-x), log_sigmoid(x)])[:, None]

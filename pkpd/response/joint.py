@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-LogByLife = Float[Array, "lives patients"]
+LogLives = Float[Array, "lives patients"]
+LogByLife = Float[Array, "2 lives patients"]
+
+
+_NEVER = np.array([0.0, -np.inf])
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ def cuts_of(times: Sequence[float]) -> tuple[float, ...]:
     return (0.0, *sorted({t for t in times if t > 0.0}))
 
 
-def log_lives(hazard: Float[Array, "cuts patients"]) -> LogByLife:
+def log_lives(hazard: Float[Array, "cuts patients"]) -> LogLives:
     """Log probability to die between successive cuts, and after the last; cumulative hazard at the cuts."""
     step = jnp.diff(hazard, axis=0)
     return jnp.concatenate([-hazard[:-1] + log1m_exp(-step), -hazard[-1:]])
@@ -39,27 +44,26 @@ def log1m_exp(x: Array) -> Array:
 
 
 def by_life(
-    cuts: Sequence[float], recorded_at: Sequence[float], log_recorded: Float[Array, "recorded patients"]
+    cuts: Sequence[float], recorded_at: Sequence[float], log_recorded: Float[Array, "2 recorded patients"]
 ) -> LogByLife:
-    """Log probability that an outcome was recorded, given a life that ends after each cut."""
-    never = jnp.full_like(log_recorded[:1], -jnp.inf)
+    """Log probability that an outcome was not, and was, recorded, given a life that ends after each cut."""
+    never = jnp.broadcast_to(_NEVER[:, None, None], (2, 1, log_recorded.shape[2]))
     reached = [sum(t <= cut for t in recorded_at) for cut in cuts]
-    return jnp.concatenate([never, log_recorded])[jnp.asarray(reached)]
+    return jnp.concatenate([never, log_recorded], axis=1)[:, jnp.asarray(reached)]
 
 
 def alive_by_life(cuts: Sequence[float], time: float, patients: int) -> LogByLife:
-    """0 for lives that end after `time`, -inf for the others."""
-    lives = jnp.where(jnp.asarray(cuts) >= time, 0.0, -jnp.inf)
-    return jnp.broadcast_to(lives[:, None], (len(cuts), patients))
+    """Certain for lives that end after `time`, impossible for the others."""
+    lives = jnp.where(jnp.asarray(cuts) >= time, _NEVER[::-1, None], _NEVER[:, None])
+    return jnp.broadcast_to(lives[..., None], (2, len(cuts), patients))
 
 
-def log_table(lives: LogByLife, endpoints: Sequence[LogByLife]) -> Float[Array, "*outcomes"]:
+def log_table(lives: LogLives, endpoints: Sequence[LogByLife]) -> Float[Array, "*outcomes"]:
     """Log probabilities of all combinations of endpoints, averaged over patients, shape (2,) * K.
 
     Given the lifetime a patient's endpoints are independent; over lifetimes and patients they are not.
     """
     cells = lives - jnp.log(lives.shape[1])
     for event in endpoints:
-        both = jnp.stack([log1m_exp(event), event])
-        cells = cells[..., None, :, :] + both
+        cells = cells[..., None, :, :] + event
     return logsumexp(cells, axis=(-2, -1), where=jnp.isfinite(cells))

@@ -53,8 +53,11 @@ class AbstractOutcome(eqx.Module):
 class AbstractRecord(AbstractOutcome):
     """An outcome that happens or not, and that needs the patient to be alive when it is recorded."""
 
-    def log_recorded(self, course: Course) -> Float[Array, "recorded patients"]:
-        """Log probability that the outcome is recorded by each of `recorded_at`, given survival."""
+    def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
+        """Log probability that the outcome is not, and that it is, recorded by each of `recorded_at`.
+
+        Given survival. Both are stated, because neither can be had from the other where it is close to one.
+        """
         raise NotImplementedError
 
     @property

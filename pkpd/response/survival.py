@@ -26,7 +26,11 @@ class WeibullSurvival(AbstractSurvival):
     shape: Scalar = parameter("Weibull shape", "1")
     b_size: Scalar = parameter("log-hazard per unit of relative tumour size", "1", "real", default=0.0)
     b_effect: Scalar = parameter(
-        "fall of the log-hazard per unit of effector summary", "1", "real", default=0.0
+        "fall of the log-hazard per unit of effector summary",
+        "1",
+        "real",
+        default=0.0,
+        multiplies="memory",
     )
     b_direct: Scalar = parameter("fall of the log-hazard per unit of direct effect", "1", "real", default=0.0)
     size_cap: Scalar = parameter(
@@ -47,7 +51,7 @@ class WeibullSurvival(AbstractSurvival):
 
     def cumulative_hazard(self, course: Course) -> Path:
         hazard = jnp.exp(self.log_ratio(course))
-        base = (self.scale * course.times) ** self.shape
+        base = self.scale**self.shape * course.times**self.shape  # apart: the slope in scale is finite at 0
         steps = jnp.diff(base)[:, None] * (hazard[1:] + hazard[:-1]) / 2
         return jnp.concatenate([jnp.zeros_like(hazard[:1]), jnp.cumsum(steps, 0)])
 

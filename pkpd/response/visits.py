@@ -48,23 +48,23 @@ class WHOResponse(AbstractRecord):
     def recorded_at(self) -> tuple[float, ...]:
         return self.visits
 
-    def log_recorded(self, course: Course) -> Float[Array, "recorded patients"]:
+    def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
         sizes = jnp.stack([course.at("log_ratio", t) for t in self.visits])
         return self.log_confirmed(sizes, jnp.log(self.shrinkage))
 
     def log_confirmed(
         self, sizes: Float[Array, "visits patients"], threshold: Scalar
-    ) -> Float[Array, "visits patients"]:
-        """Log probability that a size below `threshold` (log ratio) is confirmed by each visit."""
+    ) -> Float[Array, "2 visits patients"]:
+        """Log probability that a size below `threshold` (log) is not, and is, confirmed by each visit."""
         baseline = self.sigma * jnp.asarray(_NODES)[:, None]
         margin = (threshold - sizes[:, None, :] + baseline) / self.sigma
         below, above = log_ndtr(margin), log_ndtr(-margin)
-        stable = log_ndtr((jnp.log(self.growth) - _above_nadir(sizes)) / (self.sigma * np.sqrt(2.0)))[
-            :, None, :
-        ]
+        room = (jnp.log(self.growth) - _above_nadir(sizes))[:, None, :] / (self.sigma * np.sqrt(2.0))
+        stable, progressed = log_ndtr(room), log_ndtr(-room)
         never = jnp.full(sizes.shape[1:], -jnp.inf)
         last_below, last_above = below[0], above[0] + stable[0]
-        confirmed, reached = [never], None
+        lost = above[0] + progressed[0]
+        confirmed, reached = [jnp.stack([jnp.zeros_like(never), never])], None
         for k in range(1, len(self.visits)):
             free = jnp.logaddexp(last_above, last_below)
             still = free
@@ -72,13 +72,16 @@ class WHOResponse(AbstractRecord):
                 now = last_below + below[k]
                 reached = now if reached is None else jnp.logaddexp(reached, now)
                 still = last_above
+            lost = jnp.logaddexp(lost, free + above[k] + progressed[k])
             last_below, last_above = still + below[k], free + above[k] + stable[k]
-            confirmed.append(never if reached is None else _over_baseline(reached))
-        return jnp.stack(confirmed)
+            missed = jnp.logaddexp(lost, jnp.logaddexp(last_below, last_above))
+            both = [missed, jnp.full_like(missed, -jnp.inf) if reached is None else reached]
+            confirmed.append(jnp.stack([_over_baseline(v) for v in both]))
+        return jnp.stack(confirmed, axis=1)
 
 
 def _over_baseline(log_probability: Float[Array, "nodes patients"]) -> Float[Array, " patients"]:
-    return jnp.minimum(logsumexp(log_probability + _LOG_WEIGHTS[:, None], axis=0), 0.0)
+    return logsumexp(log_probability + _LOG_WEIGHTS[:, None], axis=0)
 
 
 def _above_nadir(sizes: Float[Array, "visits patients"]) -> Float[Array, "visits patients"]:

@@ -1,5 +1,6 @@
 """A solver for fits: the fast kinetics of a day are tabulated, the slow states step by days."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -55,17 +56,18 @@ class Daily(AbstractSolver):
     outer: float = eqx.field(static=True, default=6.0)
     newton: int = eqx.field(static=True, default=2)
     probe: float = eqx.field(static=True, default=6.0)
+    levels: tuple[float, ...] = eqx.field(static=True, default=(0.0, 0.5, 1.0))
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         parts = halves(model)
         day = model.units.day
         plan = calendar(events, times, day)
         since = first_dose(model, jumps_of(model, events, patients))
-        table, upper = self._table(model, parts, events, plan, patients)
+        table, levels = self._table(model, parts, events, plan, patients)
         first = {s: v for s, v in start_states(model, patients).items() if s in parts.slow_states}
 
         def advance(y: State, course: State, origin: Array, start: Array, length: Array) -> State:
-            weights = _interpolate(parts, model, y, upper)
+            weights = _lagrange(parts.log_level(model, y), levels) if parts.coupled else (jnp.ones(()),)
             known = {
                 s: [sum(w * c[b, i] for i, w in enumerate(weights)) for b in range(COUNT)]
                 for s, c in course.items()
@@ -117,7 +119,7 @@ class Daily(AbstractSolver):
     def _table(
         self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int
     ) -> tuple[State, Array]:
-        """Signals by run as [runs, moments, levels, patients], and the log of the highest level."""
+        """Signals by run as [runs, moments, levels, patients], and the log levels [levels, patients]."""
         wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
         ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
         rest = model.signals(
@@ -125,19 +127,13 @@ class Daily(AbstractSolver):
             ticks,
             parts.fast | {parts.pool or ""},
         )
-        upper, levels = jnp.zeros(()), jnp.zeros((1, 1, 1))
+        levels = jnp.zeros((1, 1))
         found = {}
         if len(plan.kinds):
             first, second, before = _passes(plan)
             if parts.coupled is not None:
                 coarse = self._grid(model, events, plan, first, patients, self.probe)
-                zero = {
-                    s: jnp.zeros((len(first), 1, patients)) for b in structure(model).fast for s in b.states
-                }
-                _, probe = self._days(wide, parts, coarse, zero, levels)
-                driven = sum(_highest(probe[s][0]) for s in parts.pool_drive)
-                upper = jnp.log1p(jnp.maximum(driven, 0.0))
-                levels = jnp.stack([jnp.zeros_like(upper), upper / 2, upper])[None]
+                levels = self._levels(wide, parts, coarse, patients)
             size = max(len(first), len(second))
             grids = [
                 self._grid(model, events, plan, x + x[:1] * (size - len(x)), patients, self.per_day)
@@ -148,9 +144,7 @@ class Daily(AbstractSolver):
             links = np.zeros((2, size, size))
             links[1, np.arange(len(before)), before] = 1.0
             zero = {
-                s: jnp.zeros((size, levels.shape[1], patients))
-                for b in structure(model).fast
-                for s in b.states
+                s: jnp.zeros((size, len(levels), patients)) for b in structure(model).fast for s in b.states
             }
 
             def phase(ends: State, x: tuple) -> tuple[State, Moments]:
@@ -165,13 +159,41 @@ class Daily(AbstractSolver):
                     entry = (run[1], plan.past[i])
                     k = (0, first.index(entry)) if run[0] == REST else (1, second.index(entry))
                     found[run] = {s: jnp.stack([m[k] for m in v]) for s, v in moments.items()}
-        size = (COUNT, levels.shape[1], patients)
+        size = (COUNT, len(levels), patients)
         flat = jnp.asarray([1.0] + [0.0] * (COUNT - 1))[:, None, None]
         found[REST, REST] = {
             s: jnp.broadcast_to(flat * jnp.reshape(jnp.asarray(rest[s]), (1, 1, -1)), size)
             for s in parts.boundary
         }
-        return {s: jnp.stack([found[run][s] for run in plan.runs]) for s in parts.boundary}, upper
+        return {s: jnp.stack([found[run][s] for run in plan.runs]) for s in parts.boundary}, levels
+
+    def _levels(self, model: Model, parts: Halves, grid: _Grid, patients: int) -> Array:
+        """Log levels [levels, patients] from rest to where the pool would stay under the heaviest day.
+
+        The drive is taken to fall exponentially with the log level, between two levels that are tried.
+        """
+        kinds = grid.start.shape[1]
+        blocks = structure(model).fast
+
+        def drive(level: Array) -> Array:
+            zero = {s: jnp.zeros((kinds, 1, patients)) for b in blocks for s in b.states}
+            _, found = self._days(model, parts, grid, zero, level[None])
+            return _highest(jnp.maximum(sum(found[s][0] for s in parts.pool_drive), 0.0))
+
+        none = jnp.zeros(patients)
+        low = drive(none)
+        bound = jnp.log1p(low)
+        high = drive(bound)
+        given = (low > 0.0) & (high > 0.0)
+        fall = jnp.where(
+            given, jnp.log(jnp.where(given, low / high, 1.0)) / jnp.where(given, bound, 1.0), 0.0
+        )
+        upper = bound
+        for _ in range(4):
+            still = low * jnp.exp(-fall * upper)
+            upper = upper - (upper - jnp.log1p(still)) / (1.0 + fall * still / (1.0 + still))
+        upper = jnp.where(given, upper, 1.0)
+        return jnp.asarray(self.levels)[:, None] * upper
 
     def _grid(
         self,
@@ -268,13 +290,13 @@ def _passes(plan: Calendar) -> tuple[list, list, list[int]]:
     return first, second, [first.index((past[0], past[1:])) for _, past in second]
 
 
-def _interpolate(parts: Halves, model: Model, y: State, upper: Array) -> tuple[Array, ...]:
-    """Lagrange weights of the tabulated levels (0, 1/2, 1 of `upper`) at the pool's present level."""
-    if parts.coupled is None:
-        return (jnp.ones(()),)
-    given = upper > 0.0
-    u = jnp.where(given, parts.log_level(model, y) / jnp.where(given, upper, 1.0), 0.0)
-    return (2 * u - 1) * (u - 1), 4 * u * (1 - u), u * (2 * u - 1)
+def _lagrange(x: Array, nodes: Array) -> list[Array]:
+    """Weights at `x` of values at the nodes [nodes, patients]."""
+    found = []
+    for i in range(len(nodes)):
+        others = [k for k in range(len(nodes)) if k != i]
+        found.append(math.prod((x - nodes[k]) / (nodes[i] - nodes[k]) for k in others))
+    return found
 
 
 def _highest(values: Array) -> Array:

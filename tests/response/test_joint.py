@@ -18,9 +18,9 @@ def test_table_is_what_simulated_patients_show():
         log_table(
             lives,
             [
-                by_life(cuts, (56.0, 84.0), jnp.log(respond.T)),
+                by_life(cuts, (56.0, 84.0), jnp.log(jnp.stack([1 - respond.T, respond.T]))),
                 alive_by_life(cuts, 365.0, 3),
-                by_life(cuts, (28.0,), jnp.log(improved)[None]),
+                by_life(cuts, (28.0,), jnp.log(jnp.stack([1 - improved, improved]))[:, None]),
             ],
         )
     )

@@ -1,5 +1,6 @@
 """Survival and the summaries against integrals done elsewhere."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -66,4 +67,15 @@ def test_summaries(course):
 def test_performance_status(course):
     outcome = PerformanceStatus(b0=-1.5, b_effect=0.7, assessed=28.0)
     logit = -1.5 + 0.7 * memory(28.0) / 28
-    assert np.exp(outcome.log_recorded(course))[0, 0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-9)
+    assert np.exp(outcome.log_recorded(course))[1, 0, 0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [0.6, 1.0, 1.4])
+def test_slopes_in_scale_and_shape_are_finite_from_the_start(course, shape):
+    def hazard(scale, shape):
+        return WeibullSurvival(scale=scale, shape=shape, freeze=84.0).cumulative_hazard(course)[-1, 0]
+
+    point = (0.004, shape)
+    slopes = jax.grad(hazard, (0, 1))(*point)
+    total = (0.004 * 365) ** shape
+    assert slopes == pytest.approx((total * shape / 0.004, total * np.log(0.004 * 365)), rel=1e-9)

@@ -42,17 +42,20 @@ def simulated(sizes, sigma, visits, confirmation, seed=1, n=200_000):
 def test_recursion_is_the_rule(sizes, visits, confirmation):
     outcome = WHOResponse(sigma=0.08, visits=visits, confirmation=confirmation)
     course = Course(jnp.asarray(visits), {"log_ratio": jnp.asarray(sizes)[:, None]}, jnp.asarray(28.0))
-    exact = np.exp(np.asarray(outcome.log_recorded(course))[:, 0])
+    missed, exact = np.exp(np.asarray(outcome.log_recorded(course))[:, :, 0])
+    assert missed + exact == pytest.approx(1.0, abs=1e-12)
     assert exact == pytest.approx(simulated(sizes, 0.08, visits, confirmation), abs=0.004)
 
 
 def test_certain_cases():
     outcome = WHOResponse(sigma=0.05, visits=VISITS, confirmation=28.0)
     sizes = jnp.asarray([[-2.0, 3.0], [-2.0, 6.0], [-2.0, 9.0], [-2.0, 12.0]])
-    found = outcome.log_recorded(Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0)))
+    missed, found = outcome.log_recorded(Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0)))
     assert found[0, 0] == -jnp.inf  # one visit confirms nothing
     assert np.exp(found[1:, 0]) == pytest.approx(1.0, abs=1e-12)
     assert np.all(found[:, 1] < -500)
+    assert np.all(np.isfinite(missed))
+    assert np.all(missed[1:, 0] < -400)
 
 
 def test_gradient_is_finite_far_from_a_response():
@@ -60,9 +63,8 @@ def test_gradient_is_finite_far_from_a_response():
 
     def last(shift):
         sizes = shift + jnp.linspace(0.5, 4.0, 4)[:, None]
-        return outcome.log_recorded(Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0)))[
-            -1, 0
-        ]
+        course = Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0))
+        return outcome.log_recorded(course)[1, -1, 0]
 
     slope = jax.grad(last)(0.0)
     assert np.isfinite(slope)

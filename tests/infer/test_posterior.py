@@ -1,0 +1,111 @@
+"""Mode, normal approximation and sampler against a posterior that quadrature can do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import binom, norm
+
+from pkpd.infer.coordinates import coordinates_of
+from pkpd.infer.crowd import patient_changes
+from pkpd.infer.fit import Settings, fit_problem
+from pkpd.infer.laplace import approximate, trust
+from pkpd.infer.mode import climb, gradient_of, hessian, polish, prior_starts
+from pkpd.infer.nuts import sample
+from pkpd.infer.prior import Prior
+from pkpd.infer.problem import Arm, Problem
+from pkpd.model import wire
+from pkpd.pd import Turnover
+from pkpd.population import draw_patients
+from pkpd.response import WeibullSurvival
+from pkpd.response.joint import Endpoint
+from pkpd.simulation import bind
+
+EVENTS, N, SPREAD = 12, 50, 0.7
+GRID = np.linspace(-5, 4, 20_001)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    survival = WeibullSurvival(scale=0.004, shape=1.2, freeze=84.0)
+    model = wire({"pool": Turnover(kout=0.1)}, {}, outcomes={"survival": survival})
+    arm = Arm(bind(model, "none"), "study", "arm", N, (Endpoint("alive", 365.0),), (EVENTS,))
+    priors = (("survival.scale", Prior("lognormal", 0.004, SPREAD)),)
+    return Problem(model, (arm,), draw_patients([], 4), priors=priors)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """Mean and standard deviation of the posterior, and its mode, on the prior's normal scale."""
+    alive = np.exp(-((0.004 * np.exp(SPREAD * GRID) * 365) ** 1.2))
+    density = norm.pdf(GRID) * binom.pmf(EVENTS, N, np.clip(alive, 1e-12, 1 - 1e-12))
+    weights = density / density.sum()
+    mean = weights @ GRID
+    return mean, np.sqrt(weights @ (GRID - mean) ** 2), GRID[np.argmax(density)]
+
+
+@pytest.fixture(scope="module")
+def found(problem):
+    compiled = gradient_of(problem)
+
+    def gradient(x):
+        return compiled(problem.patients, x)
+
+    climbed = climb(gradient, prior_starts(problem, 4, 1))
+    mode = polish(gradient, climbed.points[0])
+    return gradient, climbed, mode, approximate(gradient, mode, coordinates_of(problem))
+
+
+def test_every_start_finds_the_mode(found, exact):
+    _, climbed, mode, _ = found
+    assert climbed.converged.all()
+    assert mode.point[0] == pytest.approx(exact[2], abs=1e-3)
+    assert mode.gradient < 1e-9
+    assert climbed.log_density == pytest.approx(mode.log_density, abs=1e-6)
+
+
+def test_the_density_is_prior_times_likelihood(problem, found):
+    gradient = found[0]
+    for x in (-1.0, 0.3, 2.0):
+        alive = np.exp(-((0.004 * np.exp(SPREAD * x) * 365) ** 1.2))
+        expected = binom.logpmf(EVENTS, N, alive) - 0.5 * x**2
+        assert gradient(jnp.asarray([x]))[0] == pytest.approx(expected, rel=1e-10)
+
+
+def test_hessian(problem, found):
+    gradient, _, mode, _ = found
+    exact = -jax.jacfwd(jax.grad(problem.log_density))(jnp.asarray(mode.point))
+    assert hessian(gradient, jnp.asarray(mode.point)) == pytest.approx(np.asarray(exact), rel=1e-6)
+
+
+def test_normal_approximation(problem, found):
+    normal = found[3]
+    assert normal.top.point == pytest.approx(found[2].point)
+    drawn = normal.points(normal.draw(4000))
+    assert drawn.std() == pytest.approx(found[2].hessian[0, 0] ** -0.5, rel=0.05)
+    assert trust(problem, normal) < 0.9
+
+
+def test_sampler_finds_the_moments_of_quadrature(problem, found, exact):
+    chain = sample(problem, found[3], chains=2, warmup=300, draws=1000, seed=3)
+    mean, spread, _ = exact
+    assert chain.points.mean() == pytest.approx(mean, abs=5 * spread / np.sqrt(500))
+    assert chain.points.std() == pytest.approx(spread, rel=0.1)
+    assert chain.diverging.mean() < 0.01
+
+
+def test_a_gate_that_is_missed_is_a_status(problem):
+    settings = Settings(starts=2, chains=2, warmup=20, draws=20, gates={"ess_bulk": 1e9, "starts_agree": 2})
+    fit = fit_problem(problem, settings)
+    assert fit.status == "not converged: ess_bulk" or fit.status.startswith("not converged: rhat")
+    assert not fit.checks["ess_bulk"]
+    assert fit.draws is not None
+    assert fit.draws.shape == (2, 20, 1)
+    (row,) = fit.arms
+    assert row["predicted"] == pytest.approx(EVENTS / N, abs=0.05)
+
+
+def test_patients_who_do_not_differ_change_nothing(problem, found):
+    normal = found[3]
+    changes = patient_changes(problem, normal.points(normal.draw(50)))
+    assert changes["doubled"] == pytest.approx({"log_density": 0, "probability": 0, "estimate": 0}, abs=1e-9)
