@@ -1,6 +1,6 @@
 """How patients differ."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,33 +11,44 @@ from pkpd.checks import fail
 
 
 class Patients(eqx.Module):
-    """Standard-normal effects by parameter path, each [patients]; equal paths share nothing."""
+    """Standard-normal effects by parameter path, each [patients].
+
+    The patients form `groups` of equal size, in which the effects that are shared repeat.
+    """
 
     eta: dict[str, Float[Array, " patients"]]
     count: int = eqx.field(static=True)
+    groups: int = eqx.field(static=True, default=1)
 
 
-def draw_patients(paths: Iterable[str], count: int, seed: int = 0) -> Patients:
+def draw_patients(
+    paths: Iterable[str], count: int, seed: int = 0, shared: Collection[str] = (), groups: int = 1
+) -> Patients:
     """`count` patients on scrambled Sobol points, one dimension per path in sorted order.
 
     The same seed gives the same patients under any schedule and any parameters (common random
-    numbers). Raises `InputError` unless `count` is at least 1 and `seed` a non-negative integer.
+    numbers). The effects `shared` repeat in each of `groups`. Raises `InputError` unless `count` is at
+    least 1 and a multiple of `groups`, and `seed` a non-negative integer.
     """
     if count < 1:
         raise fail("patients", "must be at least 1", count)
     if seed < 0:
         raise fail("seed", "must not be negative", seed)
+    if count % groups:
+        raise fail("patients", f"must be a multiple of the number of groups, {groups}", count)
     from scipy.special import ndtri
     from scipy.stats import qmc
 
     paths = sorted(paths)
     if not paths:
-        return Patients({}, count)
+        return Patients({}, count, groups)
     points = qmc.Sobol(len(paths), scramble=True, rng=np.random.default_rng(seed)).random_base2(
         int(np.ceil(np.log2(count)))
     )[:count]
     normal = ndtri(np.clip(points, 1e-12, 1 - 1e-12))
-    return Patients({path: jnp.asarray(normal[:, i]) for i, path in enumerate(paths)}, count)
+    few = count // groups
+    eta = {p: np.tile(v[:few], groups) if p in shared else v for p, v in zip(paths, normal.T, strict=True)}
+    return Patients({path: jnp.asarray(v) for path, v in eta.items()}, count, groups)
 
 
 def typical_patient() -> Patients:

@@ -17,7 +17,9 @@ from pkpd.population import Patients, draw_patients, typical_patient
 from pkpd.response import AbstractRecord, AbstractSurvival, Course
 from pkpd.response.joint import Endpoint, LogByLife, LogLives, alive_by_life, by_life, cuts_of, log_lives
 from pkpd.response.joint import log_table as joint_table
-from pkpd.solve import AbstractSolver, FixedGrid
+from pkpd.solve import AbstractSolver, ClosedForm, FixedGrid
+from pkpd.solve.closed_form import nonlinear
+from pkpd.solve.halves import halves
 from pkpd.solve.solver import clock, first_dose, jumps_of
 from pkpd.units import UnitError, factor, to_system
 
@@ -87,9 +89,15 @@ def _amount(
         return fault("unit", str(error), dose.unit, "")
 
 
-def sample_patients(model: Model, count: int, seed: int = 0) -> Patients:
-    """`count` patients of a model on scrambled Sobol points; the same seed gives the same patients."""
-    return draw_patients(model.variability, count, seed)
+def sample_patients(model: Model, count: int, seed: int = 0, groups: int = 1) -> Patients:
+    """`count` patients of a model on scrambled Sobol points; the same seed gives the same patients.
+
+    Patients differ in everything within each of `groups`; from group to group they differ in their slow
+    parts only and repeat their kinetics, which a solver may compute once.
+    """
+    fast = halves(model).fast if groups > 1 else frozenset()
+    shared = [path for path in model.variability if path.rpartition(".")[0] in fast]
+    return draw_patients(model.variability, count, seed, shared, groups)
 
 
 def individualise(model: Model, patients: Patients) -> Model:
@@ -129,11 +137,12 @@ def simulate(
 
     `times` (default: four a day over the regimen and a week) and `origin`, from which outcomes are
     timed, are in the model's unit of time; `alive` adds survival at these times since the origin.
+    The solver is by default `ClosedForm` where all states have one, else `FixedGrid`.
     Pure JAX in the model's parameters and, with `Events` in place of the text, in the schedule.
     """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     patients = patients or typical_patient()
-    solver = solver or FixedGrid()
+    solver = solver or (FixedGrid() if nonlinear(model) else ClosedForm())
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
     chosen = tuple(model.outputs if outputs is None else outputs)
     found, outcomes = _run(
@@ -175,15 +184,18 @@ def default_times(model: Model, events: Events) -> np.ndarray:
 
 
 def course_grid(model: Model, events: Events, origin: float, alive: Sequence[float]) -> np.ndarray:
-    """Times at which the outcomes look at the patients: daily around dosing, then twice a week."""
+    """Times at which the outcomes look at patients.
+
+    Daily at first, then less: twice a week until two weeks after dosing, weekly afterwards.
+    """
     day = model.units.day
     needed = [origin + t for part in model.outcomes.values() for t in part.times]
     needed += [origin + t for t in alive]
     horizon = max([*needed, origin])
-    dense = min(max(events.end, origin) + 14 * day, horizon)
-    grid = np.concatenate(
-        [np.arange(origin, dense, day), np.arange(dense, horizon, 3.5 * day), needed, [origin]]
-    )
+    treated = max(events.end, origin) + 14 * day
+    starts = [origin, min(treated, origin + 56 * day, horizon), min(treated, horizon), horizon]
+    spans = zip(starts[:-1], starts[1:], (1.0, 3.5, 7.0), strict=True)
+    grid = np.concatenate([*(np.arange(a, b, step * day) for a, b, step in spans), needed, [origin]])
     grid = np.unique(np.round(grid, 9))
     return grid[(grid >= origin - 1e-12) & (grid <= horizon + 1e-9)]
 
@@ -261,7 +273,7 @@ def _course(
     for owner, port, sources in model.wires:
         if owner in model.outcomes:
             total = jnp.stack([jnp.broadcast_to(signals[s], (len(times), patients)) for s in sources]).sum(0)
-            paths[f"{owner}.{port}"] = total[rows]
+            paths[f"{owner}.{port}"] = total if len(grid) == len(times) else total[rows]
     for name, part in model.outcomes.items():
         for port, spec in part.inputs.items():
             paths.setdefault(f"{name}.{port}", jnp.full((len(grid), patients), spec.default or 0.0))

@@ -39,12 +39,13 @@ def fit(
 
         found = fit_problem(resolved.problem, asked.settings, resolved.others, quick, say)
         answer = answer_of(asked, resolved, found)
-        if out:
-            write_answer(Path(out), answer, found)
         if plot:
             _plot(found, Path(plot))
-        if seal and found.status == "converged":
-            seal_answer(asked, answer, found)
+        if found.status == "converged":
+            if out:
+                write_answer(Path(out), answer, found)
+            if seal:
+                seal_answer(asked, answer, found)
     if as_json:
         print_json(answer)
     else:
@@ -54,7 +55,7 @@ def fit(
         raise typer.Exit(1)
 
 
-ADVICE = "More warm-up, more draws or a narrower prior may help; nothing was sealed."
+ADVICE = "More warm-up, more draws or a narrower prior may help; no answer was written."
 
 
 def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> None:
@@ -69,8 +70,9 @@ def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> 
     ):
         if folder is not None and not _writable(folder):
             findings.add(option, "must be a folder that can be written", str(folder))
-    if seal and quick:
-        findings.add("--seal", "must not go with --quick: a quick look is no answer")
+    for option, given in (("--out", out), ("--seal", seal)):
+        if given and quick:
+            findings.add(option, "must not go with --quick: a quick look is no answer")
     if seal and not _writable(asked.path.parent):
         findings.add("--seal", "must be used in a checkout that can be written", str(asked.path.parent))
     findings.raise_if_any()

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 from pkpd.infer.mode import Gradient
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Arm, Point, Problem, compiled
-from pkpd.population import draw_patients
 from pkpd.response import AbstractRecord
 from pkpd.simulation import individualise, inputs_along
 
@@ -112,8 +111,8 @@ def _ports(problem: Problem) -> dict[int, tuple[str, str]]:
 def _log_sizes(
     problem: Problem, ports: Sequence[tuple[str, str]], points: np.ndarray, seed: int
 ) -> Float[np.ndarray, "points ports"]:
-    """Log of the drivers' means over the treated arms, a few patients and the time that the owner looks at."""
-    patients = draw_patients(problem.model.variability, PATIENTS, seed)
+    """Log of the drivers' means over treated arms, a few patients and the time the owner looks at."""
+    patients = problem.crowd(PATIENTS, seed)
     small = eqx.tree_at(lambda p: p.patients, problem, patients)
     treated = [arm for arm in problem.arms if len(arm.events.nominal)]
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pkpd.infer.problem import Point, Problem, compiled, marginals
-from pkpd.population import Patients, draw_patients
+from pkpd.population import Patients
 
 
 def patient_changes(
@@ -18,8 +18,8 @@ def patient_changes(
     likelihoods. `log_density` is the spread of that ratio, `probability` the largest change of an arm's
     mean probability, `estimate` that of a parameter's mean in posterior standard deviations.
     """
-    paths, count = list(problem.model.variability), problem.patients.count
-    crowds = {"doubled": draw_patients(paths, 2 * count, seed), "others": draw_patients(paths, count, seed)}
+    count = problem.patients.count
+    crowds = {"doubled": problem.crowd(2 * count, seed), "others": problem.crowd(count, seed)}
     log_likelihood, chances = _evaluate(problem, problem.patients, points)
     found = {}
     for name, crowd in crowds.items():

@@ -90,9 +90,8 @@ def fit_problem(
     if quick:
         points = normal.points(normal.draw(4000, settings.seed))
     else:
-        total = settings.chains * (settings.warmup + settings.draws)
-        say(f"sampling the posterior: {total} iterations in {settings.chains} chains")
-        chain = sample(problem, normal, settings.chains, settings.warmup, settings.draws, settings.seed)
+        lengths = settings.chains, settings.warmup, settings.draws
+        chain = sample(problem, normal, *lengths, seed=settings.seed, progress=say)
         points = draws = chain.points
         found = summary(chain, problem.names)
         found["laplace_gap"] = laplace.gap(normal, draws)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pkpd.devices import compile_options
 from pkpd.dosing.events import Events
 from pkpd.infer.prior import Prior
 from pkpd.likelihood.counts import log_joint_counts, log_product_counts
@@ -15,7 +16,7 @@ from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.response import Course
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import courses, individualise, log_table
+from pkpd.simulation import courses, individualise, log_table, sample_patients
 from pkpd.solve import AbstractSolver, Daily
 
 Point = Float[Array, " params"]
@@ -48,6 +49,10 @@ class Problem(eqx.Module):
     priors: tuple[tuple[str, Prior], ...] = eqx.field(static=True, default=())
     origin: float = eqx.field(static=True, default=0.0)
     joint: bool = eqx.field(static=True, default=True)
+
+    def crowd(self, count: int, seed: int) -> Patients:
+        """Other virtual patients, in as many groups as the problem's."""
+        return sample_patients(self.model, count, seed, self.patients.groups)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,7 +110,7 @@ def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., An
     def call(patients: Patients, x: Array) -> Any:
         return function(eqx.tree_at(lambda p: p.patients, problem, patients), x)
 
-    return jax.jit(call)
+    return jax.jit(call, compiler_options=compile_options())
 
 
 def marginals(table: Float[Array, "*outcomes"]) -> Float[Array, " endpoints"]:

@@ -48,7 +48,7 @@ class Question:
     priors: Mapping[str, Mapping[str, Any]]
     fixed: Mapping[str, Mapping[str, Any]]
     outcome_settings: Mapping[str, str]
-    patients: tuple[int, int]
+    patients: tuple[int, int, int]
     estimator: Mapping[str, int]
     gates: Mapping[str, float] = field(default_factory=dict)
 
@@ -149,9 +149,13 @@ def _predict(table: Mapping[str, Any], findings: Findings) -> dict[str, str]:
     return found
 
 
-def _patients(table: Mapping[str, Any], findings: Findings) -> tuple[int, int]:
-    found = _numbers(table, {"count": 256, "seed": 1}, "patients", findings, whole=True)
-    return int(found["count"]), int(found["seed"])
+def _patients(table: Mapping[str, Any], findings: Findings) -> tuple[int, int, int]:
+    defaults = {"count": 256, "seed": 1, "groups": 1}
+    found = _numbers(table, defaults, "patients", findings, whole=True)
+    count, groups = int(found["count"]), int(found["groups"])
+    if groups >= 1 and count % groups:
+        findings.add("patients.count", f"must be a multiple of groups, {groups}", count)
+    return count, int(found["seed"]), groups
 
 
 def _numbers(

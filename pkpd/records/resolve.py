@@ -22,6 +22,7 @@ from pkpd.model import Model
 from pkpd.records.question import Question
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, sample_patients
+from pkpd.solve import Daily
 from pkpd.units import UnitError, factor
 
 MOST_ENDPOINTS = 3
@@ -57,11 +58,12 @@ def _resolve(question: Question) -> Resolved:
     arms = [_arm(model, question, table, findings) for table in question.arms]
     others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
     findings.raise_if_any()
-    count, seed = question.patients
+    count, seed, groups = question.patients
     problem = Problem(
         model=model,
         arms=tuple(a for a in arms if a is not None),
-        patients=sample_patients(model, count, seed),
+        patients=sample_patients(model, count, seed, groups),
+        solver=Daily(groups=groups),
         priors=free(priors),
         origin=origin,
         joint=question.likelihood == "joint",

@@ -58,8 +58,9 @@ class WeibullSurvival(AbstractSurvival):
     def log_ratio(self, course: Course) -> Path:
         """Log of the hazard over its baseline along the course."""
         frozen = jnp.searchsorted(course.times, self.freeze)
-        index = jnp.minimum(jnp.arange(len(course.times)), frozen)
-        size = jnp.exp(jnp.minimum(course.paths["log_ratio"][index], jnp.log(self.size_cap)))
+        path = course.paths["log_ratio"]
+        path = jnp.where((jnp.arange(len(path)) <= frozen)[:, None], path, path[frozen])
+        size = jnp.exp(jnp.minimum(path, jnp.log(self.size_cap)))
         effect = summarise(self.summary, course)
         shift = self.b_size * (size - 1.0) - self.b_effect * effect
         return shift - self.b_direct * course.paths["direct"]

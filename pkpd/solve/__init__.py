@@ -1,8 +1,9 @@
 """Solvers; the caller chooses one, and it refuses models to which it does not apply."""
 
+from pkpd.solve.closed_form import ClosedForm
 from pkpd.solve.daily import Daily
 from pkpd.solve.fixed_grid import FixedGrid
 from pkpd.solve.ode import ODE
 from pkpd.solve.solver import AbstractSolver
 
-__all__ = ["ODE", "AbstractSolver", "Daily", "FixedGrid"]
+__all__ = ["ODE", "AbstractSolver", "ClosedForm", "Daily", "FixedGrid"]

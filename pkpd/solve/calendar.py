@@ -48,16 +48,41 @@ def calendar(events: Events, times: Sequence[float], day: float) -> Calendar:
     begin = phase + first * day if kind_of else 0.0
     wanted = np.unique(np.asarray(times, float))
     days = range(first, last + 3)
-    gap = _gap(0.0, begin, wanted, day)
-    tail = _gap(begin + len(days) * day, max(float(wanted.max(initial=0.0)), begin + day), wanted, day)
-    origin = np.array([*gap[:-1], *(phase + d * day for d in days), *tail])
-    found: list[Run] = [(REST, REST)] * (len(gap) - 1)
-    found += [(kind_of.get(d - 1, REST), kind_of.get(d, REST)) for d in days]
-    found += [(REST, REST)] * (len(tail) - 1)
+    end = max(float(wanted.max(initial=0.0)), begin + (len(days) + 1) * day)
+    origin, found = _windows(kind_of, days, phase, end, wanted, day)
     runs = tuple(sorted(set(found)))
     run = np.array([runs.index(r) for r in found], int)
     past = tuple(_past(kind_of, r, days) for r in runs)
     return Calendar(kinds, offset, runs, past, run, np.maximum(origin, 0.0), origin)
+
+
+def _windows(
+    kind_of: dict[int, int],
+    days: range,
+    phase: float,
+    end: float,
+    wanted: np.ndarray,
+    day: float,
+) -> tuple[np.ndarray, list[Run]]:
+    """Starts of the windows, and their runs: a day each around doses, longer ones elsewhere."""
+    starts: list[float] = []
+    found: list[Run] = []
+
+    def rest(begin: float, until: float) -> None:
+        gap = _gap(begin, until, wanted, day)[:-1]
+        starts.extend(gap)
+        found.extend([(REST, REST)] * len(gap))
+
+    now = 0.0
+    for d in days:
+        run = (kind_of.get(d - 1, REST), kind_of.get(d, REST))
+        if run != (REST, REST):
+            rest(now, phase + d * day)
+            starts.append(phase + d * day)
+            found.append(run)
+            now = phase + (d + 1) * day
+    rest(now, end)
+    return np.array([*starts, end]), found
 
 
 def _past(kind_of: dict[int, int], run: Run, days: range) -> Past:

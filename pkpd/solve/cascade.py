@@ -88,6 +88,13 @@ class Cascade:
                 shares[state][index] = weight
         self._from_modes |= shares
 
+    def slope(self, y: State, rate: State) -> State:
+        """Time derivative at `y` with a constant inflow `rate` into some."""
+        found = {s: rate.get(s, jnp.zeros(())) for s in self.names}
+        for (target, source), coefficient in self._jacobian.items():
+            found[target] = found[target] + coefficient * y[source]
+        return found
+
     def flow(self, y: State, time: Array, rate: State) -> State:
         """States after `time` from `y` (missing ones are zero), with a constant inflow `rate` into some."""
         later = [self._mode(i, y, time, rate) for i in range(len(self._modes))]

@@ -16,12 +16,18 @@ from pkpd.solve.calendar import REST, Calendar, Past, calendar
 from pkpd.solve.day_doses import DayDoses
 from pkpd.solve.halves import Halves, halves
 from pkpd.solve.solver import AbstractSolver, clock, earliest, first_dose, jumps_of, start_states
-from pkpd.solve.stepper import NODES, WEIGHTS, State, step
-from pkpd.solve.structure import structure
+from pkpd.solve.stepper import NODES, Given, State, step
+from pkpd.solve.structure import structure, system
 from pkpd.solve.timeline import Panels, layout, panels
 
 Moments = dict[str, tuple[Array, ...]]
 COUNT = 3
+GAUSS = (0.5 - math.sqrt(1.0 / 12.0), 0.5 + math.sqrt(1.0 / 12.0))
+SHARES = tuple(sorted({*NODES, *GAUSS}))
+
+
+# From moments in the first polynomials that are orthogonal on (0, 1) to powers.
+_POWERS = np.array([[1.0, -1.0, 1.0], [0.0, 2.0, -6.0], [0.0, 0.0, 6.0]])
 
 
 def _legendre(x: Array | float) -> tuple:
@@ -30,18 +36,25 @@ def _legendre(x: Array | float) -> tuple:
 
 
 class _Grid(NamedTuple):
-    """Panels of kinds of day [panels, kinds, 1, patients], and the cascade's states at each stage."""
+    """Panels [panels, columns, 1, patients] of yesterday and of today, one column for each kind of day.
+
+    `known` are the cascade's states at the shares `SHARES` of each panel, `slope` their slopes at its start;
+    `today` [panels] tells the days apart, and `midnight` [panels] is the first panel of today.
+    """
 
     start: Array
     length: Array
     amount: State
     rate: State
     known: list[State]
+    slope: State
+    today: np.ndarray
+    midnight: np.ndarray
 
-    def widen(self, size: int) -> "_Grid":
-        """With empty panels at the end."""
-        missing = size - len(self.start)
-        return jax.tree.map(lambda v: jnp.pad(v, ((0, missing), *(((0, 0),) * (v.ndim - 1)))), self)
+    def before(self, today: "_Grid") -> "_Grid":
+        """These panels as those of yesterday."""
+        eve = self._replace(today=~self.today, midnight=self.midnight & False)
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), eve, today)
 
 
 class Daily(AbstractSolver):
@@ -54,33 +67,27 @@ class Daily(AbstractSolver):
     per_day: float = eqx.field(static=True, default=16.0)
     inner: float = eqx.field(static=True, default=0.15)
     outer: float = eqx.field(static=True, default=6.0)
-    newton: int = eqx.field(static=True, default=2)
-    probe: float = eqx.field(static=True, default=6.0)
-    levels: tuple[float, ...] = eqx.field(static=True, default=(0.0, 0.5, 1.0))
+    coarse: float = eqx.field(static=True, default=6.0)
+    groups: int = eqx.field(static=True, default=1)
+    levels: tuple[float, ...] = eqx.field(static=True, default=(0.0, 0.25, 0.5, 0.75, 1.0))
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         parts = halves(model)
         day = model.units.day
         plan = calendar(events, times, day)
         since = first_dose(model, jumps_of(model, events, patients))
-        table, levels = self._table(model, parts, events, plan, patients)
+        table, upper = self._kinetics(model, parts, events, plan, patients)
         first = {s: v for s, v in start_states(model, patients).items() if s in parts.slow_states}
+        model = jax.tree.map(lambda v: jnp.broadcast_to(v, (patients,)), model)
 
-        def advance(y: State, course: State, origin: Array, start: Array, length: Array) -> State:
-            weights = _lagrange(parts.log_level(model, y), levels) if parts.coupled else (jnp.ones(()),)
-            known = {
-                s: [sum(w * c[b, i] for i, w in enumerate(weights)) for b in range(COUNT)]
-                for s, c in course.items()
-            }
+        def advance(y: State, run: State, origin: Array, start: Array, length: Array) -> State:
+            level = parts.log_level(model, y) / upper if parts.coupled else jnp.zeros(())
+            course = {s: [_horner(c, level) for c in v] for s, v in run.items()}
 
             def slope(values: State, share: float) -> State:
                 time = start + share * length
-                ticks = clock(time, since)
-                polynomials = _legendre((time - origin) / day)
-                signals = {
-                    s: sum(p * c for p, c in zip(polynomials, v, strict=True)) for s, v in known.items()
-                }
-                change = model.derivative(values, ticks, parts.slow, parts.slow, signals)
+                signals = {s: _horner(c, (time - origin) / day) for s, c in course.items()}
+                change = model.derivative(values, clock(time, since), parts.slow, parts.slow, signals)
                 return {s: jnp.asarray(change[s]) for s in values}
 
             return _runge_kutta(slope, y, length)
@@ -88,129 +95,89 @@ class Daily(AbstractSolver):
         def window(y: State, x: tuple) -> tuple[State, State]:
             return advance(y, *x), y
 
-        length = np.diff(plan.start)
-        chosen = np.eye(len(plan.runs))[plan.run]
-        course = {s: jnp.tensordot(chosen, v, 1) for s, v in table.items()}
-        last, path = jax.lax.scan(
-            window,
-            first,
-            (course, jnp.asarray(plan.origin[:-1]), jnp.asarray(plan.start[:-1]), jnp.asarray(length)),
+        windows = (
+            _rows(table, plan.run),
+            *map(jnp.asarray, (plan.origin[:-1], plan.start[:-1], np.diff(plan.start))),
         )
+        last, path = jax.lax.scan(jax.checkpoint(window), first, windows)
         path = {s: jnp.concatenate([path[s], last[s][None]]) for s in path}
         wanted = np.asarray(times, float)
         at = np.searchsorted(plan.start, wanted + 1e-9 * day) - 1
         rest = wanted - plan.start[at]
-        found = {s: v[at] for s, v in path.items()}
         between = np.flatnonzero(np.abs(rest) > 1e-9 * day)
         if len(between):
-            at = at[between]
-            some = {s: v[at] for s, v in path.items()}
-            own = {s: v[at] for s, v in course.items()}
+            from_start = (plan.origin[at], plan.start[at], rest)
             moved = jax.vmap(advance)(
-                some,
-                own,
-                jnp.asarray(plan.origin[at]),
-                jnp.asarray(plan.start[at]),
-                jnp.asarray(rest[between]),
+                _rows(path, at[between]),
+                _rows(table, plan.run[at[between]]),
+                *(jnp.asarray(v[between]) for v in from_start),
             )
-            found = {s: v.at[between].set(moved[s]) for s, v in found.items()}
-        return found
+            at[between] = len(plan.start) + np.arange(len(between))
+            path = {s: jnp.concatenate([path[s], moved[s]]) for s in path}
+        return _rows(path, at)
+
+    def _kinetics(
+        self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int
+    ) -> tuple[State, Array]:
+        """The table of all patients from that of one group."""
+        few = patients // self.groups
+        group = jax.tree.map(lambda v: v[:few] if jnp.ndim(v) == 1 else v, model)
+        found = self._table(group, parts, events, plan, few)
+        return jax.tree.map(lambda v: jnp.concatenate([v] * self.groups, axis=-1), found)
 
     def _table(
         self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int
     ) -> tuple[State, Array]:
-        """Signals by run as [runs, moments, levels, patients], and the log levels [levels, patients]."""
+        """Signals by run as polynomials [runs, powers of time, powers of level, patients], and the log of the
+        highest level: time is a share of the day, level the log of the pool as a share of the highest."""
         wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
+        nodes = self.levels if parts.coupled else (0.0,)
+        upper = jnp.ones(patients)
+        found = {(REST, REST): self._at_rest(model, parts, (COUNT, len(nodes), patients))}
+        columns = [(run, past) for run, past in zip(plan.runs, plan.past, strict=True) if run != (REST, REST)]
+        if columns:
+            doses = DayDoses(model, events, plan, patients)
+            if parts.coupled:
+                single = [(kind, ()) for kind in range(len(plan.kinds))]
+                upper = self._highest(wide, parts, self._grid(model, doses, single, self.coarse))
+            eves = self._grid(model, doses, [(run[0], past[1:]) for run, past in columns], self.coarse)
+            days = self._grid(model, doses, [(run[1], past) for run, past in columns], self.per_day)
+            moments = self._days(wide, parts, eves.before(days), jnp.asarray(nodes)[:, None] * upper)
+            for i, (run, _) in enumerate(columns):
+                found[run] = {s: jnp.stack([m[i] for m in v]) for s, v in moments.items()}
+        powers = np.linalg.inv(np.vander(nodes, increasing=True))
+        return {
+            s: jnp.einsum(
+                "tb,ki,rbin->rtkn", _POWERS, powers, jnp.stack([found[run][s] for run in plan.runs])
+            )
+            for s in parts.boundary
+        }, upper
+
+    def _at_rest(self, model: Model, parts: Halves, shape: tuple[int, int, int]) -> State:
+        """Moments without any drug."""
         ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
-        rest = model.signals(
-            {**model.initial(), **{s: jnp.zeros(()) for s in parts.fast_states}},
-            ticks,
-            parts.fast | {parts.pool or ""},
-        )
-        levels = jnp.zeros((1, 1))
-        found = {}
-        if len(plan.kinds):
-            first, second, before = _passes(plan)
-            if parts.coupled is not None:
-                coarse = self._grid(model, events, plan, first, patients, self.probe)
-                levels = self._levels(wide, parts, coarse, patients)
-            size = max(len(first), len(second))
-            grids = [
-                self._grid(model, events, plan, x + x[:1] * (size - len(x)), patients, self.per_day)
-                for x in (first, second)
-            ]
-            width = max(len(g.start) for g in grids)
-            grid = jax.tree.map(lambda *v: jnp.stack(v), *(g.widen(width) for g in grids))
-            links = np.zeros((2, size, size))
-            links[1, np.arange(len(before)), before] = 1.0
-            zero = {
-                s: jnp.zeros((size, len(levels), patients)) for b in structure(model).fast for s in b.states
-            }
-
-            def phase(ends: State, x: tuple) -> tuple[State, Moments]:
-                grid, link = x
-                return self._days(
-                    wide, parts, grid, {s: jnp.tensordot(link, v, 1) for s, v in ends.items()}, levels
-                )
-
-            _, moments = jax.lax.scan(phase, zero, (grid, jnp.asarray(links)))
-            for i, run in enumerate(plan.runs):
-                if run != (REST, REST):
-                    entry = (run[1], plan.past[i])
-                    k = (0, first.index(entry)) if run[0] == REST else (1, second.index(entry))
-                    found[run] = {s: jnp.stack([m[k] for m in v]) for s, v in moments.items()}
-        size = (COUNT, len(levels), patients)
-        flat = jnp.asarray([1.0] + [0.0] * (COUNT - 1))[:, None, None]
-        found[REST, REST] = {
-            s: jnp.broadcast_to(flat * jnp.reshape(jnp.asarray(rest[s]), (1, 1, -1)), size)
+        states = {**model.initial(), **{s: jnp.zeros(()) for s in parts.fast_states}}
+        signals = model.signals(states, ticks, parts.fast | {parts.pool or ""})
+        only_mean = jnp.asarray([1.0] + [0.0] * (COUNT - 1))[:, None, None]
+        return {
+            s: jnp.broadcast_to(only_mean * jnp.reshape(signals[s], (1, 1, -1)), shape)
             for s in parts.boundary
         }
-        return {s: jnp.stack([found[run][s] for run in plan.runs]) for s in parts.boundary}, levels
 
-    def _levels(self, model: Model, parts: Halves, grid: _Grid, patients: int) -> Array:
-        """Log levels [levels, patients] from rest to where the pool would stay under the heaviest day.
+    def _highest(self, model: Model, parts: Halves, grid: _Grid) -> Array:
+        """Log level at which the pool would stay if its drive did not fall."""
+        found = self._days(model, parts, grid, jnp.zeros((1, grid.start.shape[-1])))
+        drive = _highest(jnp.maximum(sum(found[s][0] for s in parts.pool_drive), 0.0))
+        return jnp.where(drive > 0.0, jnp.log1p(drive), 1.0)
 
-        The drive is taken to fall exponentially with the log level, between two levels that are tried.
-        """
-        kinds = grid.start.shape[1]
-        blocks = structure(model).fast
-
-        def drive(level: Array) -> Array:
-            zero = {s: jnp.zeros((kinds, 1, patients)) for b in blocks for s in b.states}
-            _, found = self._days(model, parts, grid, zero, level[None])
-            return _highest(jnp.maximum(sum(found[s][0] for s in parts.pool_drive), 0.0))
-
-        none = jnp.zeros(patients)
-        low = drive(none)
-        bound = jnp.log1p(low)
-        high = drive(bound)
-        given = (low > 0.0) & (high > 0.0)
-        fall = jnp.where(
-            given, jnp.log(jnp.where(given, low / high, 1.0)) / jnp.where(given, bound, 1.0), 0.0
-        )
-        upper = bound
-        for _ in range(4):
-            still = low * jnp.exp(-fall * upper)
-            upper = upper - (upper - jnp.log1p(still)) / (1.0 + fall * still / (1.0 + still))
-        upper = jnp.where(given, upper, 1.0)
-        return jnp.asarray(self.levels)[:, None] * upper
-
-    def _grid(
-        self,
-        model: Model,
-        events: Events,
-        plan: Calendar,
-        entries: Sequence[tuple[int, Past]],
-        patients: int,
-        per_day: float,
-    ) -> _Grid:
-        kinds = {kind for kind, _ in entries}
-        doses = DayDoses(model, events, plan, kinds | {k for _, past in entries for k in past}, patients)
-        made = {kind: self._panels(model, doses.jumps[kind], per_day, kind == REST) for kind in kinds}
-        states = sorted({s for j in doses.jumps.values() for s in j.state} & doses.implicit)
-        rows = [_row(doses, kind, past, made[kind], states) for kind, past in entries]
-        width = max(len(r.start) for r in rows)
-        return jax.tree.map(lambda *v: jnp.concatenate(v, axis=1), *(r.widen(width) for r in rows))
+    def _grid(self, model: Model, doses: DayDoses, days: Sequence[tuple[int, Past]], per_day: float) -> _Grid:
+        """A day of each kind, with its past."""
+        made = {kind: self._panels(model, doses.jumps[kind], per_day, kind == REST) for kind, _ in days}
+        width = max(len(panels.start) for panels in made.values())
+        states = sorted({s for panels in made.values() for s in panels.amount} & doses.implicit)
+        columns = [_column(doses, kind, past, made[kind], states, width) for kind, past in days]
+        joined = jax.tree.map(lambda *v: jnp.concatenate(v, axis=1), *columns)
+        return _Grid(*joined, np.ones(width, bool), np.arange(width) == 0)
 
     def _panels(self, model: Model, jumps: Jumps, per_day: float, resting: bool) -> Panels:
         day = model.units.day
@@ -220,83 +187,76 @@ class Daily(AbstractSolver):
         cuts = layout(jumps, span, per_day, self.inner * hour, self.outer * hour, day, 3 * day, since)
         return panels(jumps, span, cuts)
 
-    def _days(
-        self, model: Model, parts: Halves, grid: _Grid, y: State, level: Array
-    ) -> tuple[State, Moments]:
-        """Fast states after days of several kinds from `y`, and the moments of the signals over them."""
+    def _days(self, model: Model, parts: Halves, grid: _Grid, level: Array) -> Moments:
+        """Moments [columns, levels, patients] of the signals over today, which starts at some log levels."""
         day = model.units.day
-        pool = tuple(b for b in structure(model).slow if b.states == (parts.coupled,))
-        blocks = (*structure(model).fast, *pool)
-        fixed = {s: jnp.zeros(()) for s in parts.slow_states}
-        shape = jnp.broadcast_shapes(*(v.shape for v in y.values()))
-        own = dict(y)
+        blocks = structure(model)
+        solved = system((*blocks.fast, *(b for b in blocks.slow if b.states == (parts.coupled,))))
+        shape = (grid.start.shape[1], *level.shape[:-1], grid.start.shape[-1])
+        model = jax.tree.map(lambda v: jnp.broadcast_to(v, shape), model)
+        y = {s: jnp.zeros(shape) for s in solved.states}
+        pool = None
         if parts.coupled:
-            own[parts.coupled] = jnp.broadcast_to(
-                jnp.asarray(model.get(f"{parts.pool}.base")) * jnp.exp(level), shape
-            )
-        ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
-        still = {s: jnp.zeros(shape) for s in own}
-        moments = {s: tuple(jnp.zeros(shape) for _ in range(COUNT)) for s in parts.boundary}
+            pool = jnp.broadcast_to(jnp.asarray(model.get(f"{parts.pool}.base")) * jnp.exp(level), shape)
+            y[parts.coupled] = pool
+        fixed = {s: jnp.zeros(()) for s in parts.slow_states}
+        still = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
 
         @jax.checkpoint
-        def panel(carry: tuple[State, State, Moments], x: _Grid) -> tuple[tuple[State, State, Moments], None]:
-            y, slope, moments = carry
+        def panel(carry: tuple[State, Moments], x: _Grid) -> tuple[tuple[State, Moments], None]:
+            y, moments = carry
+            x = jax.tree.map(lambda v: jnp.concatenate([v] * shape[1], axis=1) if v.ndim == 3 else v, x)
             y = y | {s: y[s] + x.amount[s] for s in x.amount}
-            stages, slope = step(
-                model, blocks, fixed | y, slope, x.length, lambda offset: ticks, x.known, x.rate, self.newton
-            )
-            for stage, node, weight in zip(stages, NODES, WEIGHTS, strict=True):
-                found = model.signals(stage, ticks, parts.fast | {parts.pool or ""})
-                scaled = weight * x.length / day
+            if pool is not None:
+                y[parts.coupled] = jnp.where(x.midnight, pool, y[parts.coupled])
+            known = dict(zip(SHARES, x.known, strict=True))
+            given = Given([known[node] for node in NODES], x.slope)
+            found = step(model, solved, fixed | y, given, x.length, lambda offset: still, x.rate)
+            for share in GAUSS:
+                inside = fixed | known[share] | found.at(share)
+                signals = model.signals(inside, still, parts.fast | {parts.pool or ""})
+                scaled = jnp.where(x.today, x.length / (2 * day), 0.0)
                 p = [
                     (2 * b + 1) * scaled * v
-                    for b, v in enumerate(_legendre((x.start + node * x.length) / day))
+                    for b, v in enumerate(_legendre((x.start + share * x.length) / day))
                 ]
                 moments = {
-                    s: tuple(m + q * found[s] for m, q in zip(v, p, strict=True)) for s, v in moments.items()
+                    s: tuple(m + q * signals[s] for m, q in zip(v, p, strict=True))
+                    for s, v in moments.items()
                 }
-            return ({s: stages[-1][s] for s in y}, slope, moments), None
+            return (found.end, moments), None
 
-        (own, _, moments), _ = jax.lax.scan(panel, (own, still, moments), grid)
-        return {s: own[s] for s in y}, moments
+        moments = {s: tuple(jnp.zeros(shape) for _ in range(COUNT)) for s in parts.boundary}
+        (_, moments), _ = jax.lax.scan(panel, (y, moments), grid)
+        return moments
 
 
-def _row(doses: DayDoses, kind: int, past: Past, grid: Panels, states: Sequence[str]) -> _Grid:
-    """One kind of day with its past, as panels [panels, 1, 1, patients]."""
+def _column(doses: DayDoses, kind: int, past: Past, grid: Panels, states: Sequence[str], width: int) -> tuple:
+    """One kind of day with its past, as panels [width, 1, 1, patients]."""
+    missing = width - len(grid.start)
 
     def wide(v: Array) -> Array:
-        return v[:, None, None]
+        return jnp.pad(v, ((0, missing), (0, 0)))[:, None, None]
 
     zero = jnp.zeros_like(grid.start)
-    return _Grid(
-        wide(grid.start),
-        wide(grid.length),
-        {s: wide(grid.amount.get(s, zero)) for s in states},
-        {s: wide(grid.rate.get(s, zero)) for s in states},
-        doses.course(kind, past, wide(grid.start), wide(grid.length)),
-    )
+    start, length = wide(grid.start), wide(grid.length)
+    amount, rate = ({s: wide(v.get(s, zero)) for s in states} for v in (grid.amount, grid.rate))
+    known = [doses.course(kind, past, start, length, share) for share in SHARES]
+    slope = doses.cascade.slope(known[0], doses.inflow(kind, start))
+    return start, length, amount, rate, known, slope
 
 
-def _passes(plan: Calendar) -> tuple[list, list, list[int]]:
-    first, second = [], []
-    for run, past in zip(plan.runs, plan.past, strict=True):
-        if run == (REST, REST):
-            continue
-        if run[0] == REST:
-            first.append((run[1], past))
-        else:
-            second.append((run[1], past))
-    first = list(dict.fromkeys(first + [(past[0], past[1:]) for _, past in second]))
-    return first, second, [first.index((past[0], past[1:])) for _, past in second]
+def _rows(table: State, index: np.ndarray) -> State:
+    """Rows of a table, by a product that is differentiated faster than a look-up."""
+    return {s: jnp.tensordot(np.eye(len(v))[index], v, 1) for s, v in table.items()}
 
 
-def _lagrange(x: Array, nodes: Array) -> list[Array]:
-    """Weights at `x` of values at the nodes [nodes, patients]."""
-    found = []
-    for i in range(len(nodes)):
-        others = [k for k in range(len(nodes)) if k != i]
-        found.append(math.prod((x - nodes[k]) / (nodes[i] - nodes[k]) for k in others))
-    return found
+def _horner(coefficients: Sequence[Array] | Array, x: Array) -> Array:
+    """A polynomial in `x`, the constant first."""
+    total = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
+        total = total * x + c
+    return total
 
 
 def _highest(values: Array) -> Array:

@@ -1,7 +1,5 @@
 """What the doses of each kind of day do to the states that have an exact flow."""
 
-from collections.abc import Iterable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,7 @@ from pkpd.model import Model
 from pkpd.solve.calendar import REST, Calendar, Past
 from pkpd.solve.cascade import Cascade
 from pkpd.solve.solver import jumps_of
-from pkpd.solve.stepper import NODES, State
+from pkpd.solve.stepper import State
 from pkpd.solve.structure import structure
 
 
@@ -23,7 +21,7 @@ class DayDoses:
     plus what the days before have left.
     """
 
-    def __init__(self, model: Model, events: Events, plan: Calendar, kinds: Iterable[int], patients: int):
+    def __init__(self, model: Model, events: Events, plan: Calendar, patients: int):
         wide = jax.tree.map(lambda v: v[None, None, :] if jnp.ndim(v) == 1 else v, model)
         parts = structure(model)
         self.day = model.units.day
@@ -32,7 +30,7 @@ class DayDoses:
         self.implicit = {s for block in parts.fast for s in block.states}
         self.infused = any(events.lasting)
         self.jumps: dict[int, Jumps] = {}
-        for kind in kinds:
+        for kind in (REST, *range(len(plan.kinds))):
             doses = plan.kinds[kind] if kind != REST else ()
             jumps = jumps_of(model, events.take(doses, [plan.offset[i] for i in doses]), patients)
             self.jumps[kind] = eqx.tree_at(lambda j: j.time, jumps, jnp.minimum(jumps.time, self.day))
@@ -58,16 +56,23 @@ class DayDoses:
             start = {s: start[s] + v for s, v in self.given(kind, time, time).items()}
         return start
 
-    def course(self, kind: int, past: Past, begin: Array, length: Array) -> list[State]:
-        """States at the stages of panels [panels, 1, 1, patients] of a day."""
-        start = self.left_by(past)
+    def course(self, kind: int, past: Past, begin: Array, length: Array, share: float) -> State:
+        """States at a share of the panels [panels, 1, 1, patients] of a day."""
+        start = self.left_by(past) if past else {}
 
-        def panel(begin: Array, length: Array) -> list[State]:
-            return [self._stage(kind, start if past else {}, begin, node * length) for node in NODES]
+        def panel(begin: Array, length: Array) -> State:
+            time = begin + share * length
+            carried = self.cascade.flow(start, time, {}) if start else {}
+            return {s: v + carried.get(s, 0.0) for s, v in self.given(kind, time, begin).items()}
 
         return jax.vmap(panel)(begin, length)
 
-    def _stage(self, kind: int, start: State, begin: Array, offset: Array) -> State:
-        time = begin + offset
-        carried = self.cascade.flow(start, time, {}) if start else {}
-        return {s: v + carried.get(s, 0.0) for s, v in self.given(kind, time, begin).items()}
+    def inflow(self, kind: int, begin: Array) -> State:
+        """Infusion rates into the cascade during panels [panels, 1, 1, patients] of a day."""
+        found: State = {}
+        jumps = self.jumps[kind]
+        for i, state in enumerate(jumps.state if self.infused else ()):
+            if state not in self.implicit:
+                flows = jnp.where(begin >= jumps.time[i], jumps.rate[i], 0.0)
+                found[state] = found.get(state, 0.0) + flows
+        return found

@@ -11,8 +11,8 @@ from pkpd.dosing.events import Events
 from pkpd.model import Model
 from pkpd.solve.cascade import Cascade
 from pkpd.solve.solver import AbstractSolver, clock, first_dose, jumps_of, start_states, start_times
-from pkpd.solve.stepper import NODES, State, step
-from pkpd.solve.structure import structure
+from pkpd.solve.stepper import NODES, Given, State, step
+from pkpd.solve.structure import structure, system
 from pkpd.solve.timeline import layout, panels
 
 
@@ -32,7 +32,6 @@ class FixedGrid(AbstractSolver):
     inner: float = eqx.field(static=True, default=0.15)
     outer: float = eqx.field(static=True, default=6.0)
     quiet: float = eqx.field(static=True, default=3.0)
-    newton: int = eqx.field(static=True, default=2)
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         jumps = jumps_of(model, events, patients)
@@ -44,29 +43,21 @@ class FixedGrid(AbstractSolver):
         first = start_states(model, patients)
         since = first_dose(model, jumps)
         parts = structure(model)
-        blocks = (*parts.fast, *parts.slow)
+        solved = system((*parts.fast, *parts.slow))
         cascade = Cascade(model, parts.cascade)
 
         @jax.checkpoint
-        def panel(carry: tuple[State, State], x: tuple) -> tuple[tuple[State, State], State]:
-            y, slope = carry
+        def panel(y: State, x: tuple) -> tuple[State, State]:
             begin, length, amount, rate = x
             y = y | {s: y[s] + amount[s] for s in amount}
-            stages, slope = step(
-                model,
-                blocks,
-                y,
-                slope,
-                length,
-                lambda offset: clock(begin + offset, since),
-                [cascade.flow(y, node * length, rate) for node in NODES],
-                rate,
-                self.newton,
-            )
-            return (stages[-1], slope), stages[-1]
+            start = {s: y[s] for s in cascade.names}
+            stages = [cascade.flow(start, node * length, rate) if node else start for node in NODES]
+            given = Given(stages, cascade.slope(start, rate))
+            found = step(model, solved, y, given, length, lambda offset: clock(begin + offset, since), rate)
+            end = found.end | stages[-1]
+            return end, end
 
-        still = {s: jnp.zeros(patients) for block in blocks for s in block.states}
-        _, path = jax.lax.scan(panel, (first, still), (grid.start, grid.length, grid.amount, grid.rate))
+        _, path = jax.lax.scan(panel, first, (grid.start, grid.length, grid.amount, grid.rate))
 
         def pick(initial: Array, values: Array) -> Array:
             whole = jnp.concatenate([values, initial[None]])

@@ -1,0 +1,58 @@
+"""Exact solutions of linear kinetics."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from pkpd.checks import fail
+from pkpd.dosing.events import Events
+from pkpd.model import Model
+from pkpd.solve.cascade import Cascade
+from pkpd.solve.solver import AbstractSolver, jumps_of, start_states, start_times
+from pkpd.solve.structure import structure
+from pkpd.solve.timeline import merge
+
+State = dict[str, Array]
+
+
+class ClosedForm(AbstractSolver):
+    """Sums of divided differences of exponentials from dose to dose: absorption and linear disposition.
+
+    Exact to rounding at any rates, equal ones too, and differentiable in parameters and schedule.
+    """
+
+    def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
+        blocks = structure(model).cascade
+        _require_linear(model)
+        jumps = jumps_of(model, events, patients)
+        start, back = start_times(times)
+        breaks, amount, rate, place = merge(jumps, start)
+        inflow = {s: jnp.cumsum(r, axis=0)[:-1] for s, r in rate.items()}
+        cascade = Cascade(model, blocks)
+        first = start_states(model, patients)
+
+        def segment(y: State, x: tuple[Array, State, State]) -> tuple[State, State]:
+            length, amount, rate = x
+            y = y | {s: y[s] + amount[s] for s in amount}
+            later = cascade.flow(y, length, rate)
+            return later, later
+
+        steps = (jnp.diff(breaks, axis=0), {s: v[:-1] for s, v in amount.items()}, inflow)
+        _, path = jax.lax.scan(segment, first, steps)
+        whole = {s: jnp.concatenate([first[s][None], path[s]]) for s in first}
+        return {s: jnp.take_along_axis(v, place, axis=0)[back] for s, v in whole.items()}
+
+
+def nonlinear(model: Model) -> list[str]:
+    """States without a closed form: those that are not linear or depend on more than doses."""
+    known = {s for block in structure(model).cascade for s in block.states}
+    return [s for s in model.states if s not in known]
+
+
+def _require_linear(model: Model) -> None:
+    others = nonlinear(model)
+    if others:
+        rule = f"must not be ClosedForm: {', '.join(others)} must be linear and depend on doses alone"
+        raise fail("solver", rule, hint="Use FixedGrid or ODE.")
