@@ -10,8 +10,8 @@ INSTALL := -m pip install --disable-pip-version-check --quiet --editable
 .PHONY: fit test slow bench studies docs lowest
 .DELETE_ON_ERROR:
 
-fit: $(VENV)/.installed                     # a quick look at the source trial: the table, and the figures in out/
-	$(BIN)/pkpd fit lissoni1995/joint --quick --plot out/
+fit: $(VENV)/.installed                     # the source trial: the posterior as a table, and the figures in out/
+	$(BIN)/pkpd fit lissoni1995/joint --plot out/
 
 test: $(VENV)/.installed-test               # every check that CI runs
 	$(BIN)/ruff format --check .

@@ -6,6 +6,8 @@ from .devices import configure as configure
 from .dosing import Dose as Dose
 from .dosing import Regimen as Regimen
 from .dosing import Rest as Rest
+from .records import fit as fit
+from .records import load_answer as load_answer
 from .simulation import bind as bind
 from .simulation import sample_patients as sample_patients
 from .simulation import simulate as simulate

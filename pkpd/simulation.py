@@ -225,7 +225,7 @@ def inputs_along(
     needed = frozenset(s.rpartition(".")[0] for port in ports for s in wires[port])
     signals = _signals(model, events, np.asarray(times), states, patients, _upstream(model, needed))
     shape = (len(times), patients)
-    return [sum(jnp.broadcast_to(signals[s], shape) for s in wires[port]) for port in ports]
+    return [jnp.stack([jnp.broadcast_to(signals[s], shape) for s in wires[port]]).sum(0) for port in ports]
 
 
 def _needed(model: Model) -> frozenset[str]:

@@ -25,6 +25,11 @@ def run(code: str, *arguments: object) -> str:
     return fresh.stdout
 
 
+def test_compile_options_are_taken_or_left_out() -> None:
+    options = devices.compile_options()
+    assert float(jax.jit(lambda x: 2.0 * x, compiler_options=options)(1.5)) == 3.0
+
+
 def test_settings_take_effect_and_may_be_asked_for_again(tmp_path: Path) -> None:
     code = """
 import sys

@@ -57,10 +57,14 @@ def test_installed_wheel_lists_the_models_and_fits(scripts: Path, tmp_path: Path
     code = "import pkpd; print(pkpd.__file__)"
     assert str(ROOT) not in _output(tmp_path, scripts / Path(sys.executable).name, "-c", code)
     assert "neuroimmunotherapy" in _output(tmp_path, scripts / "pkpd", "models")
-    answer = json.loads(_output(tmp_path, scripts / "pkpd", "fit", "lissoni1995/joint", "--quick", "--json"))
+    stored = "import pkpd; print(len(pkpd.load_answer('lissoni1995/joint')[1].draws))"
+    assert int(_output(tmp_path, scripts / Path(sys.executable).name, "-c", stored)) >= 400
+    words = ("fit", "lissoni1995/joint", "--quick", "--json", "--out", "look.json")
+    answer = json.loads(_output(tmp_path, scripts / "pkpd", *words))
     assert answer["estimates"]
     assert len({(row["study"], row["arm"]) for row in answer["arms"]}) >= 2
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["look.json"]
+    assert "draws" not in json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))
 
 
 def test_constraints_pin_every_requirement_and_name_no_address() -> None:

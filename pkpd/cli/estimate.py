@@ -70,9 +70,8 @@ def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> 
     ):
         if folder is not None and not _writable(folder):
             findings.add(option, "must be a folder that can be written", str(folder))
-    for option, given in (("--out", out), ("--seal", seal)):
-        if given and quick:
-            findings.add(option, "must not go with --quick: a quick look is no answer")
+    if seal and quick:
+        findings.add("--seal", "must not go with --quick: a quick look is no answer")
     if seal and not _writable(asked.path.parent):
         findings.add("--seal", "must be used in a checkout that can be written", str(asked.path.parent))
     findings.raise_if_any()
@@ -142,9 +141,9 @@ def _quality(found: Any, quick: bool) -> str:
     d = found.diagnostics
     count = len(found.starts["log_density"])
     starts = f"{d['starts_agree']} of {count} starts agree; gradient {found.gradient:.1e}"
-    doubled = d["patients"]["doubled"]
-    noise = f"twice the virtual patients change a probability by up to {doubled['probability']:.4f}"
-    noise += f" and an estimate by up to {doubled['estimate']:.3f} posterior SD"
+    most = {key: max(v[key] for v in d["patients"].values()) for key in ("probability", "estimate")}
+    noise = "twice the virtual patients, or as many others, change a probability by up to "
+    noise += f"{most['probability']:.4f} and an estimate by up to {most['estimate']:.3f} posterior SD"
     if quick:
         trust = f"Pareto k {d['pareto_k']:.2f}"
         return f"A quick look by the normal approximation ({trust}), not the answer. {starts}; {noise}."

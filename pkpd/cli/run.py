@@ -42,7 +42,7 @@ def simulate(
         results = _simulate(built, regimen, patients, days, seed, draws, say)
         content = summarise(built, results)
         if plot:
-            _plot(built, regimen, results, plot)
+            _plot(built, regimen, patients, seed, plot)
         if out:
             _write(results[0], out)
     if as_json:
@@ -84,17 +84,13 @@ def _simulate(
     group = sample_patients(built, patients, seed) if patients > 1 else None
     alive = [365 * day] if built.outcomes else []
 
-    def run(model: Any) -> Any:
-        return run_one(model, events, times, group, alive=alive)
+    models, origin = [built], 0.0
+    if draws:
+        from pkpd.records import posterior_models
 
-    if not draws:
-        say("simulating")
-        return [run(built)]
-    from pkpd.records import posterior_models
-
-    models = posterior_models(draws, built, 100)
-    say(f"simulating under {len(models)} posterior draws")
-    return [run(model) for model in models]
+        models, origin = posterior_models(draws, built, 100)
+    say(f"simulating under {len(models)} posterior draws" if draws else "simulating")
+    return [run_one(model, events, times, group, alive=alive, origin=origin) for model in models]
 
 
 def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
@@ -125,10 +121,17 @@ def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
     }
 
 
-def _plot(built: Any, regimen: str, results: list[Any], path: str) -> None:
+def _plot(built: Any, regimen: str, patients: int, seed: int, path: str) -> None:
+    """Concentrations at times close enough for a smooth line; the kinetics are those of the model file."""
     from pkpd.plot import plot_exposure, save
+    from pkpd.plot.exposure import exposure_times
+    from pkpd.simulation import sample_patients
+    from pkpd.simulation import simulate as run_one
 
-    save(plot_exposure(results[0], built, regimen), path)
+    group = sample_patients(built, patients, seed) if patients > 1 else None
+    outputs = [f"{drug.name}.central" for drug in built.drugs]
+    found = run_one(built, regimen, exposure_times(built, regimen), group, outputs=outputs)
+    save(plot_exposure(found, built, regimen), path)
 
 
 def _write(result: Any, out: str) -> None:

@@ -1,7 +1,7 @@
 """Whether a sample can be trusted, and what the data say."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
@@ -20,7 +20,7 @@ class Draws(NamedTuple):
     energy: np.ndarray
 
 
-def summary(draws: Draws, names: Sequence[str]) -> dict[str, object]:
+def summary(draws: Draws, names: Sequence[str]) -> dict[str, Any]:
     """R-hat and effective sample sizes (bulk on ranks, tail on the 5 and 95 % indicators) by parameter."""
     ranked = np.stack([_normal_ranks(draws.points[..., i]) for i in range(len(names))], axis=-1)
     folded = np.abs(draws.points - np.median(draws.points, axis=(0, 1)))

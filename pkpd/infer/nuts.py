@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from numpyro.infer import NUTS
 
 from pkpd.devices import compile_options
@@ -70,7 +70,7 @@ def sample(
 def _over_chains(function: Callable[[Any], Any], chains: int) -> Callable[[Any], Any]:
     """`function` of one chain, compiled for the leading axis of `chains`; one after the other on a device."""
     devices = math.gcd(len(jax.local_devices()), chains)
-    mesh = jax.make_mesh((devices,), ("chains",), devices=jax.local_devices()[:devices])
+    mesh = Mesh(np.array(jax.local_devices()[:devices]), ("chains",))
     split = PartitionSpec("chains")
     spread = jax.shard_map(
         lambda x: jax.lax.map(function, x), mesh=mesh, in_specs=(split,), out_specs=split, check_vma=False

@@ -69,21 +69,25 @@ def answer_of(question: Question, resolved: Resolved, fit: "Fit") -> dict[str, A
 
 
 def write_answer(path: Path, answer: dict[str, Any], fit: "Fit") -> None:
-    """Writes the answer and, beside it, about 500 thinned draws; nothing where a gate is not met."""
+    """Writes the answer and, beside it, about 500 thinned draws; nothing where a gate is not met.
+
+    A quick look has no draws, and no command takes it for an answer.
+    """
     if fit.status != "converged":
         raise fail(str(path), "must be an answer that meets its gates", fit.status)
-    if fit.draws is None:
-        raise fail(str(path), "must be an answer with draws: a quick look is no answer")
-    draws_path = path.with_suffix(".draws.csv")
-    text = _draws_text(fit.draws, fit.problem.names)
-    draws = {"file": draws_path.name, "sha256": _sha(text), "count": text.count("\n") - 1}
-    content = {**answer, "draws": draws}
-    _replace(draws_path, text)
+    content = dict(answer)
+    if fit.draws is not None:
+        draws_path = path.with_suffix(".draws.csv")
+        text = _draws_text(fit.draws, fit.problem.names)
+        content["draws"] = {"file": draws_path.name, "sha256": _sha(text), "count": text.count("\n") - 1}
+        _replace(draws_path, text)
     _replace(path, json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def seal(question: Question, answer: dict[str, Any], fit: "Fit") -> None:
     """Replaces the stored answer of a question."""
+    if fit.draws is None:
+        raise fail("--seal", "must be an answer with draws: a quick look is no answer")
     write_answer(question.path.with_suffix(".json"), answer, fit)
 
 
@@ -111,8 +115,11 @@ def load_answer(name: str, check_digest: bool = True) -> tuple[Question, Answer]
     return question, Answer(content, np.array(rows[1:], float), tuple(rows[0]))
 
 
-def posterior_models(name: str, model: "Model", count: int) -> list["Model"]:
-    """The model under up to `count` stored draws of a fit of that model."""
+def posterior_models(name: str, model: "Model", count: int) -> tuple[list["Model"], float]:
+    """The fitted model under up to `count` stored draws, and the origin of its outcomes.
+
+    Raises `InputError` where the fit is not of `model`.
+    """
     import jax.numpy as jnp
 
     from pkpd.infer.prior import Prior
@@ -122,14 +129,16 @@ def posterior_models(name: str, model: "Model", count: int) -> list["Model"]:
         raise fail(
             "--draws", f"must be a fit of {model.name}", name, did_you_mean(question.model, [model.name])
         )
+    problem = resolve(question).problem
     priors = {path: Prior(*row) for path, row in answer.content["transforms"].items()}
     step = max(1, len(answer.draws) // count)
-    return [
-        model.replace(
+    models = [
+        problem.model.replace(
             {path: priors[path].natural(jnp.asarray(x)) for path, x in zip(answer.names, row, strict=True)}
         )
         for row in answer.draws[::step][:count]
     ]
+    return models, problem.origin
 
 
 def _draws_text(draws: np.ndarray, names: Sequence[str]) -> str:

@@ -58,10 +58,15 @@ class _Grid(NamedTuple):
 
 
 class Daily(AbstractSolver):
-    """Slow states of patients on a daily calendar: kinds of day tabulated at three levels of the pool.
+    """Slow states of patients on a daily calendar, for fits.
 
-    Doses must be concrete; use `FixedGrid` or `ODE` for gradients in the schedule. Errors at 3 MIU a day
-    are up to 7e-3 in the pool and 3e-3 in the effector (worst of 8 patients), larger at higher doses.
+    Each kind of day is solved at a few levels of the pool that acts on the kinetics (`per_day` panels, after
+    `coarse` panels of the day before); slow states step by days through what was tabulated, and by up to a
+    week where no drug is left. Patients come in `groups` that repeat the kinetics of the first.
+
+    Doses must be concrete; use `FixedGrid` or `ODE` for gradients in the schedule. What limits it is that
+    days with the same yesterday share the days before it: at 3 MIU a day the worst of 32 patients is off by
+    1e-3 in the effector and their mean by 1e-4; at 9 MIU twice a day 3e-3 and 5e-4.
     """
 
     per_day: float = eqx.field(static=True, default=16.0)
@@ -176,8 +181,9 @@ class Daily(AbstractSolver):
         width = max(len(panels.start) for panels in made.values())
         states = sorted({s for panels in made.values() for s in panels.amount} & doses.implicit)
         columns = [_column(doses, kind, past, made[kind], states, width) for kind, past in days]
-        joined = jax.tree.map(lambda *v: jnp.concatenate(v, axis=1), *columns)
-        return _Grid(*joined, np.ones(width, bool), np.arange(width) == 0)
+        return jax.tree.map(
+            lambda *v: jnp.concatenate(v, axis=1) if v[0].ndim > 1 else v[0], columns[0], *columns[1:]
+        )
 
     def _panels(self, model: Model, jumps: Jumps, per_day: float, resting: bool) -> Panels:
         day = model.units.day
@@ -195,10 +201,11 @@ class Daily(AbstractSolver):
         shape = (grid.start.shape[1], *level.shape[:-1], grid.start.shape[-1])
         model = jax.tree.map(lambda v: jnp.broadcast_to(v, shape), model)
         y = {s: jnp.zeros(shape) for s in solved.states}
-        pool = None
+        pool: State = {}
         if parts.coupled:
-            pool = jnp.broadcast_to(jnp.asarray(model.get(f"{parts.pool}.base")) * jnp.exp(level), shape)
-            y[parts.coupled] = pool
+            base = jnp.asarray(model.get(f"{parts.pool}.base"))
+            pool[parts.coupled] = jnp.broadcast_to(base * jnp.exp(level), shape)
+        y |= pool
         fixed = {s: jnp.zeros(()) for s in parts.slow_states}
         still = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
 
@@ -207,8 +214,7 @@ class Daily(AbstractSolver):
             y, moments = carry
             x = jax.tree.map(lambda v: jnp.concatenate([v] * shape[1], axis=1) if v.ndim == 3 else v, x)
             y = y | {s: y[s] + x.amount[s] for s in x.amount}
-            if pool is not None:
-                y[parts.coupled] = jnp.where(x.midnight, pool, y[parts.coupled])
+            y |= {s: jnp.where(x.midnight, v, y[s]) for s, v in pool.items()}
             known = dict(zip(SHARES, x.known, strict=True))
             given = Given([known[node] for node in NODES], x.slope)
             found = step(model, solved, fixed | y, given, x.length, lambda offset: still, x.rate)
@@ -231,7 +237,7 @@ class Daily(AbstractSolver):
         return moments
 
 
-def _column(doses: DayDoses, kind: int, past: Past, grid: Panels, states: Sequence[str], width: int) -> tuple:
+def _column(doses: DayDoses, kind: int, past: Past, grid: Panels, states: Sequence[str], width: int) -> _Grid:
     """One kind of day with its past, as panels [width, 1, 1, patients]."""
     missing = width - len(grid.start)
 
@@ -243,7 +249,8 @@ def _column(doses: DayDoses, kind: int, past: Past, grid: Panels, states: Sequen
     amount, rate = ({s: wide(v.get(s, zero)) for s in states} for v in (grid.amount, grid.rate))
     known = [doses.course(kind, past, start, length, share) for share in SHARES]
     slope = doses.cascade.slope(known[0], doses.inflow(kind, start))
-    return start, length, amount, rate, known, slope
+    today = np.ones(width, bool)
+    return _Grid(start, length, amount, rate, known, slope, today, np.arange(width) == 0)
 
 
 def _rows(table: State, index: np.ndarray) -> State:

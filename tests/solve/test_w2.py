@@ -126,5 +126,12 @@ def test_the_reference_solver_follows_the_equations(model: Model, reference: np.
     assert worst(model, ODE(rtol=1e-10, atol=1e-12), reference) < 1e-7
 
 
+def test_twice_the_panels_divide_the_error_by_what_order_four_promises(
+    model: Model, reference: np.ndarray
+) -> None:
+    coarse, fine = (worst(model, FixedGrid(per_day=n), reference) for n in (12.0, 24.0))
+    assert coarse / fine > 8.0
+
+
 def test_the_fixed_grid_follows_the_equations(model: Model, reference: np.ndarray) -> None:
     assert worst(model, FixedGrid(), reference) < 1e-3

@@ -1,0 +1,25 @@
+"""From the name of a question to its answer."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pkpd.devices import float64
+from pkpd.records.question import load_question
+from pkpd.records.resolve import resolve
+
+if TYPE_CHECKING:
+    from pkpd.infer.fit import Fit
+
+
+def fit(question: str, quick: bool = False, progress: Callable[[str], None] | None = None) -> "Fit":
+    """Fits a question, a name such as `lissoni1995/joint` or a path, in float64; writes nothing.
+
+    `quick` stops at the mode and its normal approximation. Non-convergence is `Fit.status`, bad input an
+    `InputError` with every fault.
+    """
+    from pkpd.infer.fit import fit_problem
+
+    asked = load_question(question)
+    with float64():
+        resolved = resolve(asked)
+        return fit_problem(resolved.problem, asked.settings, resolved.others, quick, progress)
