@@ -19,7 +19,7 @@ test: $(VENV)/.installed-test               # every check that CI runs
 	$(BIN)/pyright
 	$(BIN)/python -m pytest
 
-slow: $(VENV)/.installed-test               # the tests that take minutes: refits of the stored answers
+slow: $(VENV)/.installed-test               # the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/.installed-test              # timings side by side

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pkpd.checks import Findings, did_you_mean
+from pkpd.checks import Findings, did_you_mean, fail
 from pkpd.dosing import Administration, Regimen
 from pkpd.dosing.events import Events
 from pkpd.labels import dataset
@@ -95,8 +95,9 @@ def sample_patients(model: Model, count: int, seed: int = 0, groups: int = 1) ->
     Patients differ in everything within each of `groups`; from group to group they differ in their slow
     parts only and repeat their kinetics, which a solver may compute once.
     """
-    fast = halves(model).fast if groups > 1 else frozenset()
-    shared = [path for path in model.variability if path.rpartition(".")[0] in fast]
+    parts = halves(model) if groups > 1 else None
+    repeated = parts.fast | {parts.pool or ""} if parts else frozenset()
+    shared = [path for path in model.variability if path.rpartition(".")[0] in repeated]
     return draw_patients(model.variability, count, seed, shared, groups)
 
 
@@ -145,6 +146,9 @@ def simulate(
     solver = solver or (FixedGrid() if nonlinear(model) else ClosedForm())
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
     chosen = tuple(model.outputs if outputs is None else outputs)
+    for name in chosen:
+        if name not in model.outputs:
+            raise fail("outputs", "must be outputs of the model", name, did_you_mean(name, model.outputs))
     found, outcomes = _run(
         model, events, patients, tuple(wanted.tolist()), chosen, tuple(alive), origin, solver
     )
@@ -277,13 +281,14 @@ def _course(
     for name, part in model.outcomes.items():
         for port, spec in part.inputs.items():
             paths.setdefault(f"{name}.{port}", jnp.full((len(grid), patients), spec.default or 0.0))
-    return Course(jnp.asarray(grid - origin), paths, jnp.asarray(events.end - origin, float))
+    treated = jnp.asarray(events.end - origin, float)
+    return Course(jnp.asarray(grid - origin), paths, treated, 28.0 * model.units.day)
 
 
 def _own_course(course: Course, name: str) -> Course:
     prefix = f"{name}."
     own = {key.removeprefix(prefix): path for key, path in course.paths.items() if key.startswith(prefix)}
-    return Course(course.times, own, course.treated)
+    return Course(course.times, own, course.treated, course.block)
 
 
 def model_endpoints(model: Model) -> list[Endpoint]:
@@ -325,6 +330,11 @@ def _hazard(model: Model, course: Course, cuts: Sequence[float], patients: int) 
     return jnp.zeros((len(cuts), patients))
 
 
+def survives(model: Model) -> bool:
+    """Whether a model says how long patients live."""
+    return any(isinstance(part, AbstractSurvival) for part in model.outcomes.values())
+
+
 def log_table(model: Model, course: Course, endpoints: Sequence[Endpoint]) -> Float[Array, "*outcomes"]:
     """Joint log probabilities of the endpoints of a randomly drawn patient, shape (2,) * K."""
     return joint_table(*lives_and_events(model, course, endpoints))
@@ -355,6 +365,6 @@ def _units(model: Model) -> tuple[tuple[str, str], ...]:
 
 def in_unit(model: Model, path: str, unit: str, values: Any) -> Any:
     """Values of an output in another unit (amounts convert through the drug that the path names)."""
-    substance = next((d.substance for d in model.drugs if path.startswith(d.name)), None)
+    substance = next((d.substance for d in model.drugs if path.startswith(f"{d.name}.")), None)
     have = dict(_units(model))[path]
     return values * (factor(have, unit, substance) if substance else factor(have, unit))

@@ -47,10 +47,6 @@ def test_cite_a_fit_names_trial_and_papers(run):
 
 @pytest.mark.parametrize("kind", ["model", "fit"])
 def test_templates_pass_the_check(run, tmp_path, kind):
-    if kind == "fit":
-        (tmp_path / "arms.csv").write_text(
-            "study,arm,endpoint,n,events,regimen,source,at\nS,a,PR,40,7,treated,Paper,Table 1\n", "utf-8"
-        )
     assert run("new", kind, "mine")[0] == 0
     code, out, err = run("check", "mine.toml")
     assert (code, err) == (0, "")
@@ -64,7 +60,7 @@ def test_templates_pass_the_check(run, tmp_path, kind):
         (("show", "aldesleukn"), 'Did you mean "aldesleukin"?'),
         (("cite", "absent.toml"), "must be a file that exists"),
         (("fit", "lissoni1995/jiont"), 'Did you mean "lissoni1995/joint"?'),
-        (("simulate", "melatonin", "--regimen", "melatonin -4 mg po"), "^"),
+        (("simulate", "melatonin", "--regimen", "melatonin -4 mg po"), "must be a finite number"),
         (("simulate", "melatonin", "--regimen", "melatonin 4 mg sc"), "must be a route of melatonin"),
         (
             ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--patients", "0"),
@@ -81,6 +77,17 @@ def test_templates_pass_the_check(run, tmp_path, kind):
         (
             ("fit", "lissoni1995/joint", "--plot", "/dev/null/pictures"),
             "must be a folder that can be written",
+        ),
+        (("fit", "lissoni1995/joint", "--out", "no/x.json"), "must lie in a folder that exists"),
+        (("fit", "lissoni1995/joint", "--out", "x.txt"), "must end in .json"),
+        (("fit", "lissoni1995/joint", "--quick", "--seal"), "a quick look is no answer"),
+        (
+            ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--plot", "no/x.png"),
+            "must lie in a folder that exists",
+        ),
+        (
+            ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--draws", "lissoni1995/joint"),
+            "must be a fit of melatonin",
         ),
         (("new", "modle", "x"), 'Did you mean "model"?'),
     ],

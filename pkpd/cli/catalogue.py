@@ -8,6 +8,10 @@ import typer
 from pkpd.cli.output import JSON, number, print_json, table
 
 TEMPLATES = {"model": "drug.toml", "fit": "fit.toml"}
+EVIDENCE = """study,arm,endpoint,n,events,regimen,source,at,note
+invented,treated,CR+PR,40,7,treated,your paper,Table 1,an example
+invented,control,CR+PR,38,1,control,your paper,Table 1,an example
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +42,6 @@ def show(model: str, as_json: bool = JSON) -> None:
     with float64():
         card, built = load_card(model), load_model(model)
         facts = evaluate(built, card)
-    rows = [_parameter(path, q) for path, q in card.parameters.items()]
     if as_json:
         return print_json(
             {
@@ -47,7 +50,10 @@ def show(model: str, as_json: bool = JSON) -> None:
                 "summary": card.summary,
                 "structures": {name: part.structure for name, part in card.parts.items()},
                 "inputs": {name: dict(part.inputs) for name, part in card.parts.items() if part.inputs},
-                "parameters": {row["path"]: row for row in rows},
+                "units": vars(card.units),
+                "parameters": {path: _in_full(q) for path, q in card.parameters.items()},
+                "covariates": {name: _in_full(q) for name, q in card.covariates.items()},
+                "sources": {key: str(source) for key, source in card.sources.items()},
                 "facts": [f.as_dict() for f in facts],
             }
         )
@@ -57,13 +63,15 @@ def show(model: str, as_json: bool = JSON) -> None:
         for n, p in card.parts.items()
     ]
     table("Structures", ["component", "structure", "inputs"], parts)
+    rows = [_parameter(path, q) for path, q in card.parameters.items()]
     columns = ["path", "value", "unit", "uncertainty", "between patients", "source"]
     table("Parameters", columns, [[row[c] for c in columns] for row in rows])
     return _print_facts(facts)
 
 
-def _wires(inputs: Any) -> str:
-    return ", ".join(f"{port} = {' + '.join(sources)}" for port, sources in inputs.items())
+def _in_full(q: Any) -> dict[str, Any]:
+    told = {key: value for key, value in vars(q).items() if value not in (None, "")}
+    return {key: value for key, value in told.items() if key != "factor"}
 
 
 def _parameter(path: str, q: Any) -> dict[str, Any]:
@@ -150,14 +158,21 @@ def new(kind: str, name: str) -> None:
     from importlib import resources
 
     from pkpd.checks import did_you_mean, fail
+    from pkpd.dosing.language import is_name
 
     if kind not in TEMPLATES:
         raise fail("kind", "must be model or fit", kind, did_you_mean(kind, TEMPLATES))
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
     if path.exists():
         raise fail("name", "must not exist yet", str(path))
+    if kind == "model" and not is_name(path.stem):
+        raise fail("name", "must be a word of small letters, digits and underscores", path.stem)
     if not path.parent.is_dir():
         raise fail("name", "must lie in a folder that exists", str(path.parent))
     text = (resources.files("pkpd") / "cli" / "templates" / TEMPLATES[kind]).read_text("utf-8")
+    evidence = path.with_name("arms.csv")
     path.write_text(text.replace("NAME", path.stem), "utf-8")
+    if kind == "fit" and not evidence.exists():
+        evidence.write_text(EVIDENCE, "utf-8")
+        typer.echo(f"Wrote {evidence}, an invented example of evidence: replace it")
     typer.echo(f"Wrote {path}; check it with: pkpd check {path}")

@@ -39,13 +39,12 @@ def fit(
 
         found = fit_problem(resolved.problem, asked.settings, resolved.others, quick, say)
         answer = answer_of(asked, resolved, found)
+        if out and found.status == "converged":
+            write_answer(Path(out), answer, found)
+        if seal and found.status == "converged":
+            seal_answer(asked, answer, found)
         if plot:
             _plot(found, Path(plot))
-        if found.status == "converged":
-            if out:
-                write_answer(Path(out), answer, found)
-            if seal:
-                seal_answer(asked, answer, found)
     if as_json:
         print_json(answer)
     else:
@@ -64,12 +63,12 @@ def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> 
     findings = Findings()
     if out and not out.endswith(".json"):
         findings.add("--out", "must end in .json", out)
-    for option, folder in (
-        ("--out", Path(out).absolute().parent if out else None),
-        ("--plot", Path(plot) if plot else None),
-    ):
-        if folder is not None and not _writable(folder):
-            findings.add(option, "must be a folder that can be written", str(folder))
+    if out and not Path(out).absolute().parent.is_dir():
+        findings.add("--out", "must lie in a folder that exists", out)
+    elif out and not _writable(Path(out).absolute().parent):
+        findings.add("--out", "must lie in a folder that can be written", out)
+    if plot and not _writable(Path(plot)):
+        findings.add("--plot", "must be a folder that can be written", plot)
     if seal and quick:
         findings.add("--seal", "must not go with --quick: a quick look is no answer")
     if seal and not _writable(asked.path.parent):
@@ -114,12 +113,16 @@ def _print(asked: Any, found: Any, answer: dict[str, Any], quick: bool) -> None:
 def _arm(row: dict[str, Any]) -> list[object]:
     from pkpd.likelihood.counts import clopper_pearson
 
-    low, high = clopper_pearson(row["events"], row["n"])
+    observed, exact = "-", "-"
+    if row["events"] is not None:
+        low, high = clopper_pearson(row["events"], row["n"])
+        observed = f"{row['events']}/{row['n']} = {percent(row['events'] / row['n'])}"
+        exact = f"{percent(float(low))} to {percent(float(high))}"
     return [
         row["arm"],
         row["endpoint"],
-        f"{row['events']}/{row['n']} = {percent(row['events'] / row['n'])}",
-        f"{percent(float(low))} to {percent(float(high))}",
+        observed,
+        exact,
         percent(row["predicted"]),
         percent(row["posterior_mean"]),
         f"{percent(row['lo95'])} to {percent(row['hi95'])}",

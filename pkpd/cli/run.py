@@ -8,6 +8,7 @@ import typer
 from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, table
 
 SUFFIXES = (".csv", ".nc", ".parquet")
+EXTRAS = {".nc": "netcdf", ".parquet": "parquet"}
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,7 @@ def simulate(
     from pkpd.catalogue import load_model
     from pkpd.devices import configure, float64
 
-    _check(patients, days, seed, out)
+    _check(patients, days, seed, out, plot, draws)
     configure(cache=True)
     say = progress(quiet or as_json)
     with float64():
@@ -44,14 +45,14 @@ def simulate(
         if plot:
             _plot(built, regimen, patients, seed, plot)
         if out:
-            _write(results[0], out)
+            _write(results, out)
     if as_json:
         return print_json(content)
     return _print(content, plot, out)
 
 
-def _check(patients: int, days: float, seed: int, out: str) -> None:
-    from pkpd.checks import Findings, did_you_mean
+def _check(patients: int, days: float, seed: int, out: str, plot: str, draws: str) -> None:
+    from pkpd.checks import Findings
 
     findings = Findings()
     if not 1 <= patients <= 1_000_000:
@@ -60,13 +61,25 @@ def _check(patients: int, days: float, seed: int, out: str) -> None:
         findings.add("--days", "must lie between 0 and 36,500", days)
     if seed < 0:
         findings.add("--seed", "must not be negative", seed)
-    if out and Path(out).suffix not in SUFFIXES:
-        findings.add(
-            "--out", "must end in .csv, .nc or .parquet", out, did_you_mean(Path(out).suffix, SUFFIXES)
-        )
-    if out and not Path(out).absolute().parent.is_dir():
-        findings.add("--out", "must lie in a folder that exists", out)
+    for option, target in (("--out", out), ("--plot", plot)):
+        if target and not Path(target).absolute().parent.is_dir():
+            findings.add(option, "must lie in a folder that exists", target)
+    if out:
+        _check_kind(Path(out).suffix, draws, findings)
     findings.raise_if_any()
+
+
+def _check_kind(suffix: str, draws: str, findings: Any) -> None:
+    from pkpd.checks import did_you_mean
+    from pkpd.devices import extras
+
+    if suffix not in SUFFIXES:
+        findings.add("--out", "must end in .csv, .nc or .parquet", suffix, did_you_mean(suffix, SUFFIXES))
+    elif suffix != ".csv" and draws:
+        findings.add("--out", "must end in .csv with --draws", suffix)
+    elif suffix != ".csv" and not extras().get(EXTRAS[suffix]):
+        rule = "must be a kind of file that this installation can write"
+        findings.add("--out", rule, suffix, f'Install "pkpd[{EXTRAS[suffix]}]".')
 
 
 def _simulate(
@@ -75,14 +88,14 @@ def _simulate(
     """One simulation, or one for each of up to 100 posterior draws."""
     import numpy as np
 
-    from pkpd.simulation import bind, sample_patients
+    from pkpd.simulation import bind, sample_patients, survives
     from pkpd.simulation import simulate as run_one
 
     events = bind(built, regimen)
     day = built.units.day
     times = np.arange(0.0, days * day + 1e-9, day / 4) if days else None
     group = sample_patients(built, patients, seed) if patients > 1 else None
-    alive = [365 * day] if built.outcomes else []
+    alive = [365 * day] if survives(built) else []
 
     models, origin = [built], 0.0
     if draws:
@@ -134,38 +147,39 @@ def _plot(built: Any, regimen: str, patients: int, seed: int, path: str) -> None
     save(plot_exposure(found, built, regimen), path)
 
 
-def _write(result: Any, out: str) -> None:
-    """A tidy CSV (one row per time, patient and output) or a labelled file; whole or not at all."""
-    import csv
-
+def _write(results: list[Any], out: str) -> None:
+    """A tidy CSV (one row per draw, time, patient and output) or a labelled file; whole or not at all."""
     path = Path(out)
     part = path.with_name(f".{path.name}.part")
     try:
         if path.suffix == ".csv":
-            units = dict(result.units)
-            with part.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["time", "time_unit", "patient", "output", "value", "unit"])
-                for name, values in result.outputs.items():
-                    for t, row in zip(result.times, values, strict=True):
-                        for i, value in enumerate(row):
-                            writer.writerow(
-                                [
-                                    f"{float(t):.10g}",
-                                    result.time_unit,
-                                    i,
-                                    name,
-                                    repr(float(value)),
-                                    units[name],
-                                ]
-                            )
+            _write_csv(results, part)
         elif path.suffix == ".nc":
-            result.to_xarray().to_netcdf(part, engine="h5netcdf")
+            results[0].to_xarray().to_netcdf(part, engine="h5netcdf")
         else:
-            result.to_xarray().to_dataframe().reset_index().to_parquet(part)
+            results[0].to_xarray().to_dataframe().reset_index().to_parquet(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write_csv(results: list[Any], path: Path) -> None:
+    import csv
+
+    import numpy as np
+
+    draws = ["draw"] if len(results) > 1 else []
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*draws, "time", "time_unit", "patient", "output", "value", "unit"])
+        for draw, result in enumerate(results):
+            units, first = dict(result.units), [draw] if draws else []
+            for name, values in result.outputs.items():
+                for t, row in zip(
+                    np.asarray(result.times).tolist(), np.asarray(values).tolist(), strict=True
+                ):
+                    common = [*first, f"{t:.10g}", result.time_unit]
+                    writer.writerows([*common, i, name, repr(v), units[name]] for i, v in enumerate(row))
 
 
 def _print(content: dict[str, Any], plot: str, out: str) -> None:

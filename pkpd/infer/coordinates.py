@@ -112,7 +112,8 @@ def _log_sizes(
     problem: Problem, ports: Sequence[tuple[str, str]], points: np.ndarray, seed: int
 ) -> Float[np.ndarray, "points ports"]:
     """Log of the drivers' means over treated arms, a few patients and the time the owner looks at."""
-    patients = problem.crowd(PATIENTS, seed)
+    groups = problem.patients.groups
+    patients = problem.crowd(groups * max(1, PATIENTS // groups), seed)
     small = eqx.tree_at(lambda p: p.patients, problem, patients)
     treated = [arm for arm in problem.arms if len(arm.events.nominal)]
 
@@ -123,7 +124,7 @@ def _log_sizes(
             ends = [problem.origin + _horizon(problem, arm, owner) for owner, _ in ports]
             looks = [np.linspace(problem.origin, end, TIMES + 1)[1:] for end in ends]
             times = np.unique(np.concatenate(looks))
-            paths = inputs_along(own, arm.events, PATIENTS, ports, times.tolist(), problem.solver)
+            paths = inputs_along(own, arm.events, patients.count, ports, times.tolist(), problem.solver)
             rows = [np.searchsorted(times, look) for look in looks]
             means = [jnp.mean(jnp.abs(path[row])) for path, row in zip(paths, rows, strict=True)]
             total = total + jnp.stack(means)

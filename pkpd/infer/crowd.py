@@ -19,7 +19,7 @@ def patient_changes(
     mean probability, `estimate` that of a parameter's mean in posterior standard deviations.
     """
     count = problem.patients.count
-    crowds = {"doubled": problem.crowd(2 * count, seed), "others": problem.crowd(count, seed)}
+    crowds = {"doubled": problem.crowd(2 * count, seed), "others": problem.crowd(count, seed + 1)}
     log_likelihood, chances = _evaluate(problem, problem.patients, points)
     found = {}
     for name, crowd in crowds.items():

@@ -102,6 +102,8 @@ def fit_problem(
     say("predicting")
     found["starts_agree"] = agreeing(climbed, mode)
     fitted = predict(problem, problem.arms, mode.point, some)
+    predictions = _others(problem, others, mode.point, some)
+    prior_predictive = _prior_predictive(problem, settings.seed)
     return Fit(
         status=_status(found, mode, settings, quick),
         seconds=time.perf_counter() - begin,
@@ -117,8 +119,8 @@ def fit_problem(
         diagnostics=found,
         checks=_checks(found, mode, settings, quick),
         arms=[row for arm, p in zip(problem.arms, fitted, strict=True) for row in _rows(problem, arm, p)],
-        predictions=_others(problem, others, mode.point, some),
-        prior_predictive=_prior_predictive(problem, settings.seed),
+        predictions=predictions,
+        prior_predictive=prior_predictive,
         estimates=_estimates(problem, mode, points),
         directions=directions(mode, problem.names),
         words=in_words(_contraction(problem, points)),
@@ -175,15 +177,20 @@ def _others(
 ) -> list[dict[str, Any]]:
     if not others:
         return []
-    empty = Events(jnp.zeros(0), jnp.zeros(0), jnp.zeros(0), (), (), ())
-    untreated = eqx.tree_at(lambda a: a.events, others[0], empty)
-    *found, nothing = predict(problem, [*others, untreated], mode, points)
+    untreated = [eqx.tree_at(lambda a: a.events, arm, _no_doses(arm.events)) for arm in others]
+    found = predict(problem, [*others, *untreated], mode, points)
     rows = []
-    for arm, p in zip(others, found, strict=True):
+    for arm, p, nothing in zip(others, found[: len(others)], found[len(others) :], strict=True):
         same = bool(np.max(np.abs(p.draws - nothing.draws)) < 1e-9)
         note = "equal to no treatment by construction: the model has no effect of this alone" if same else ""
         rows += [{**row, "n": None, "events": None, "note": note} for row in _rows(problem, arm, p)]
     return rows
+
+
+def _no_doses(events: Events) -> Events:
+    """The same course without its doses, looked at at the same times."""
+    none = jnp.zeros(0)
+    return Events(none, none, none, (), (), (), events.end)
 
 
 def _prior_predictive(problem: Problem, seed: int, count: int = 200) -> list[dict[str, Any]]:

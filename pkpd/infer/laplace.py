@@ -19,8 +19,15 @@ class Normal(NamedTuple):
     top: Mode
 
     def spread(self) -> np.ndarray:
-        """A matrix whose product with standard normal numbers has the covariance."""
-        return np.linalg.cholesky(np.linalg.inv(self.top.hessian))
+        """A matrix whose product with standard normal numbers has the covariance.
+
+        Where the curvature is not that of a top, a gentle one stands for it, so that there is an answer whose
+        status says what is wrong.
+        """
+        values, vectors = np.linalg.eigh(self.top.hessian)
+        if values[0] > 0.0:
+            return np.linalg.cholesky(np.linalg.inv(self.top.hessian))
+        return vectors / np.sqrt(np.maximum(values, 1e-2))
 
     def draw(self, count: int, seed: int = 0) -> np.ndarray:
         """Coordinates [draws, params]."""

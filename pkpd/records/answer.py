@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pkpd.checks import InputError, did_you_mean, fail
+from pkpd.checks import InputError, fail
 from pkpd.records.question import Question, load_question
 from pkpd.records.resolve import Resolved, resolve
 
@@ -95,7 +95,7 @@ def load_answer(name: str, check_digest: bool = True) -> tuple[Question, Answer]
     """A stored answer; raises `InputError` where it is missing, changed or of another question."""
     question = load_question(name)
     path = question.path.with_suffix(".json")
-    refit = f"Refit with: pkpd fit {question.name} --seal"
+    refit = f"Refit with: pkpd fit {name} --seal"
     label = f"{question.label.removesuffix('.toml')}.json"
     if not path.is_file():
         raise fail("", "must be an answer that exists", hint=refit, file=label)
@@ -125,11 +125,9 @@ def posterior_models(name: str, model: "Model", count: int) -> tuple[list["Model
     from pkpd.infer.prior import Prior
 
     question, answer = load_answer(name)
-    if question.model != model.name:
-        raise fail(
-            "--draws", f"must be a fit of {model.name}", name, did_you_mean(question.model, [model.name])
-        )
     problem = resolve(question).problem
+    if problem.model.digest != model.digest:
+        raise fail("--draws", f"must be a fit of {model.name}", name, f"It is a fit of {question.model}.")
     priors = {path: Prior(*row) for path, row in answer.content["transforms"].items()}
     step = max(1, len(answer.draws) // count)
     models = [

@@ -24,12 +24,13 @@ def question_titles() -> dict[str, str]:
 
 
 def is_question(name: str) -> bool:
-    """Whether a name is that of a stored fit, or a path whose TOML file has evidence."""
+    """Whether a name is that of a stored fit, or a path whose TOML file has what only a question has."""
     if name in question_names():
         return True
     path = Path(name)
     try:
-        return path.suffix == ".toml" and path.is_file() and "evidence" in read_toml(path, name)
+        marks = {"evidence", "priors", "regimens", "estimator"}
+        return path.suffix == ".toml" and path.is_file() and bool(marks & set(read_toml(path, name)))
     except InputError:
         return False
 

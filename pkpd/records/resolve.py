@@ -21,8 +21,9 @@ from pkpd.infer.problem import Arm, Problem, free
 from pkpd.model import Model
 from pkpd.records.question import Question
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import bind, sample_patients
-from pkpd.solve import Daily
+from pkpd.simulation import bind, sample_patients, survives
+from pkpd.solve import AbstractSolver, Daily, FixedGrid
+from pkpd.solve.halves import halves, lingering
 from pkpd.units import UnitError, factor
 
 MOST_ENDPOINTS = 3
@@ -63,13 +64,22 @@ def _resolve(question: Question) -> Resolved:
         model=model,
         arms=tuple(a for a in arms if a is not None),
         patients=sample_patients(model, count, seed, groups),
-        solver=Daily(groups=groups),
+        solver=_solver(model, groups),
         priors=free(priors),
         origin=origin,
         joint=question.likelihood == "joint",
     )
     kept = tuple(a for a in others if a is not None)
     return Resolved(problem, kept, digest(question, problem, kept))
+
+
+def _solver(model: Model, groups: int) -> AbstractSolver:
+    """`Daily` where it applies: no kinetics outlast two days, and slow parts need means over a day only."""
+    try:
+        halves(model)
+    except InputError:
+        return FixedGrid()
+    return FixedGrid() if lingering(model) else Daily(groups=groups)
 
 
 def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> str:
@@ -137,13 +147,14 @@ def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Ar
         return None
     text = question.regimens.get(table.regimen, table.regimen)
     events = _bound(model, f"regimens.{table.regimen}" if named else place, text, findings)
-    unknown = [c for c in table.counts if c.outcome != "alive" and c.outcome not in model.outcomes]
+    known = {*model.outcomes, *({"alive"} if survives(model) else ())}
+    unknown = [c for c in table.counts if c.outcome not in known]
     for count in unknown:
         findings.add(
             table.place,
             "must be an outcome of the model",
             count.endpoint,
-            did_you_mean(count.outcome, model.outcomes),
+            did_you_mean(count.outcome, known),
         )
     if events is None or unknown:
         return None
@@ -226,6 +237,9 @@ def _priors(model: Model, card: Card, question: Question, findings: Findings) ->
             findings.add(place, "must be a parameter of the model", path, did_you_mean(path, declared))
             continue
         quantity = card.parameters.get(path)
+        extra = [key for key in row if row.get("from") == "model" and key not in ("from", "why")]
+        for key in extra:
+            findings.add(f"{place}.{key}", 'must not stand beside from = "model"', row[key])
         prior = (
             _from_model(place, quantity, findings)
             if row.get("from") == "model"
@@ -244,7 +258,8 @@ def _priors(model: Model, card: Card, question: Question, findings: Findings) ->
 
 def _from_model(place: str, quantity: Quantity | None, findings: Findings) -> Prior | None:
     if quantity is None or quantity.log_sd is None:
-        findings.add(place, "must have an uncertainty (ci95 or rse) in the model file to be taken from it")
+        rule = "must have an uncertainty above 0 (ci95 or rse) in the model file to be taken from it"
+        findings.add(place, rule)
         return None
     return Prior("lognormal", quantity.value_in_system, quantity.log_sd)
 

@@ -17,12 +17,13 @@ class Course(eqx.Module):
     """What an outcome sees of the patients: wired outputs along the times since the origin.
 
     `times` [times], `paths[port]` [times, patients]; `treated` is the time from the origin to the
-    end of dosing.
+    end of dosing, `block` are 28 days in the unit of the times.
     """
 
     times: Float[Array, " times"]
     paths: dict[str, Path]
     treated: Scalar
+    block: float = eqx.field(static=True, default=28.0)
 
     def at(self, port: str, time: Scalar) -> Float[Array, " patients"]:
         """A path at one of the times (linear in between)."""

@@ -13,9 +13,9 @@ from pkpd.response.outcome import Course, Path
 SUMMARIES = ("memory", "cumulative", "first 28 days", "block mean", "peak")
 
 
-def summarise(kind: str, course: Course, block: float = 28.0) -> Path:
-    """The summary along the course; `block` is 28 days in the model's unit of time."""
-    times = course.times[:, None]
+def summarise(kind: str, course: Course) -> Path:
+    """The summary along the course."""
+    times, block = course.times[:, None], course.block
     if kind == "memory":
         return course.paths["memory"] / block
     if kind == "peak":

@@ -100,7 +100,7 @@ def _concrete(events: Events) -> list[np.ndarray]:
         return [np.asarray(v) for v in (events.time, events.amount, events.duration)]
     except jax.errors.TracerArrayConversionError as error:
         raise fail(
-            "solver", "must not be Daily for gradients in the schedule", hint="Use FixedGrid."
+            "solver", "must not be Daily for traced doses or gradients in the schedule", hint="Use FixedGrid."
         ) from error
 
 

@@ -5,6 +5,7 @@ states, of divided differences of `exp(-x t)` at the loss rates along the path. 
 where rates coincide, in value and in gradient.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ State = dict[str, Array]
 
 
 def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
-    """`(-1)^n` times the divided difference of `exp(-x time)` at `n + 1` rates (n at most 2).
+    """`(-1)^n` times the divided difference of `exp(-x time)` at `n + 1` rates (n at most 3).
 
     It is the amount in the last of `n + 1` first-order states at `time` after a unit amount
     entered the first, with all transfer coefficients one.
@@ -28,19 +29,29 @@ def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
     if len(rates) == 2:
         low, high = _sorted(*rates)
         return time * jnp.exp(-low * time) * _mean_decay((high - low) * time)
-    a, b, c = rates
-    low, high = _sorted(a, b)
-    low, middle = _sorted(low, c)
-    middle, high = _sorted(middle, high)
-    spread = (high - low) * time
-    near = spread < 0.02
-    gap = jnp.where(near, 1.0, high - low)
-    far = (divided_difference((low, middle), time) - divided_difference((middle, high), time)) / gap
-    centre = (a + b + c) / 3.0
-    second = ((a - centre) ** 2 + (b - centre) ** 2 + (c - centre) ** 2) * time**2 / 24.0
-    third = -((a - centre) ** 3 + (b - centre) ** 3 + (c - centre) ** 3) * time**3 / 180.0
-    close = time**2 / 2.0 * jnp.exp(-centre * time) * (1.0 + second + third)
-    return jnp.where(near, close, far)
+    ordered = _in_order(rates)
+    near = (ordered[-1] - ordered[0]) * time < 0.02
+    gap = jnp.where(near, 1.0, ordered[-1] - ordered[0])
+    far = (divided_difference(ordered[:-1], time) - divided_difference(ordered[1:], time)) / gap
+    return jnp.where(near, _close(rates, time), far)
+
+
+def _close(rates: tuple[Array, ...], time: Array) -> Array:
+    """The same for rates that hardly differ, by the moments of their deviations from the mean."""
+    count = len(rates)
+    centre = sum(rates[1:], rates[0]) / count
+    second = sum((r - centre) ** 2 for r in rates) * time**2 / (2 * count * (count + 1))
+    third = sum((r - centre) ** 3 for r in rates) * time**3 / (3 * count * (count + 1) * (count + 2))
+    return time ** (count - 1) / math.factorial(count - 1) * jnp.exp(-centre * time) * (1.0 + second - third)
+
+
+def _in_order(rates: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Sorted by comparisons of neighbours, elementwise."""
+    found = list(rates)
+    for end in range(len(found) - 1, 0, -1):
+        for i in range(end):
+            found[i], found[i + 1] = _sorted(found[i], found[i + 1])
+    return tuple(found)
 
 
 def _sorted(a: Array, b: Array) -> tuple[Array, Array]:

@@ -17,12 +17,11 @@ from pkpd.solve.timeline import layout, panels
 
 
 class FixedGrid(AbstractSolver):
-    """An L-stable Runge-Kutta method of order 3 on panels graded after each dose; no adaptive step.
+    """A linearly implicit method of order 4 on panels graded after each dose; no adaptive step.
 
-    States are solved block by block (strongly connected parts of the dependency graph); slow
-    states that act on the kinetics stay constant within a panel, which is far below a day, at
-    their extrapolated value. Patients are the trailing axis, doses may fall in a different order
-    for each, and the result is differentiable in parameters, amounts, times, lags and durations.
+    States with an exact flow follow it; all others are solved together. Patients are the trailing
+    axis, doses may fall in a different order for each, and the result is differentiable in
+    parameters, amounts, times, lags and durations.
 
     `per_day` panels cover a day that starts with a dose; `inner` and `outer` (hours) grade them;
     after `quiet` days without a dose a panel lasts two days.

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from scipy.linalg import expm
 
 from pkpd.checks import fail
 from pkpd.model import Model
@@ -29,14 +32,6 @@ class Halves:
     pool: str | None
     pool_drive: tuple[str, ...]
 
-    def level(self, model: Model, log_level: Array) -> dict[str, Array]:
-        """The coupled state at log multiples [levels, patients] of its base, and zeros for the rest."""
-        others = {s: jnp.zeros(()) for s in self.slow_states}
-        if self.coupled is None:
-            return others
-        base = jnp.asarray(model.get(f"{self.pool}.base"))
-        return others | {self.coupled: (base * jnp.exp(log_level))[None]}
-
     def log_level(self, model: Model, y: dict[str, Array]) -> Scalar:
         """The log of the coupled state over its base."""
         assert self.coupled is not None
@@ -59,6 +54,21 @@ def halves(model: Model) -> Halves:
     return Halves(fast, slow, fast_states, slow_states, boundary, coupled, pool, drive)
 
 
+def lingering(model: Model, days: float = 2.0, share: float = 1e-2) -> list[str]:
+    """Fast states of a concrete model of which more than a share is left after some days without a dose."""
+    names = [s for b in (*structure(model).cascade, *structure(model).fast) for s in b.states]
+    start = {s: jnp.asarray(v, float) for s, v in model.initial().items()}
+    still = {"time": jnp.zeros(())} | {f"{d.name}.since": jnp.zeros(()) for d in model.drugs}
+
+    def rates(values: Array) -> Array:
+        change = model.derivative({**start, **dict(zip(names, values, strict=True))}, still)
+        return jnp.stack([jnp.asarray(change[s], float) for s in names])
+
+    matrix = np.asarray(jax.jacfwd(rates)(jnp.zeros(len(names)))) if names else np.zeros((0, 0))
+    left = expm(matrix * days * model.units.day).max(axis=1, initial=0.0)
+    return [s for s, v in zip(names, left, strict=True) if v > share]
+
+
 def _reached(model: Model, start: set[str]) -> frozenset[str]:
     """Components with fast states and all that follow them at once."""
     found = set(start)
@@ -74,9 +84,12 @@ def _boundary(model: Model, fast: frozenset[str]) -> tuple[str, ...]:
     found = []
     for owner, port, sources in model.wires:
         part = model.components.get(owner)
+        signals = [s for s in sources if s in model.outputs and s.rpartition(".")[0] in fast]
+        if part is None and signals:
+            rule = f"must not be Daily: the outcome {owner} needs {signals[0]} within the day"
+            raise fail("solver", rule, hint="Use FixedGrid or ODE.")
         if part is None or owner in fast:
             continue
-        signals = [s for s in sources if s in model.outputs and s.rpartition(".")[0] in fast]
         if signals and port not in part.linear:
             rule = (
                 f"must not be Daily: the input `{port}` of `{owner}` is not affine, so it cannot be averaged"

@@ -56,7 +56,7 @@ class Structure:
     """Blocks in an order in which each can be solved.
 
     `cascade` are fast, linear and depend on nothing else: they have an exact flow. `fast` are the
-    other fast blocks, for which slow states are predicted. `slow` are the rest.
+    other fast blocks. `slow` are the rest.
     """
 
     cascade: tuple[Block, ...]

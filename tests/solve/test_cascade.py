@@ -36,6 +36,9 @@ def exact(rates, time):
         (0.6, 0.60001, 0.6002),
         (0.6, 0.61, 0.6000003),
         (9.0, 0.1, 0.1001),
+        (0.6, 0.22, 2.5, 1e-9),
+        (0.6, 0.61, 0.22, 0.2200001),
+        (0.6, 0.60001, 0.6002, 0.6003),
     ],
 )
 @pytest.mark.parametrize("time", [1e-3, 0.5, 4.0, 30.0])
@@ -44,7 +47,7 @@ def test_divided_differences(rates, time):
     assert float(found) == pytest.approx(exact(rates, time), rel=1e-9)
 
 
-@pytest.mark.parametrize("rates", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.5, 0.5, 0.9)])
+@pytest.mark.parametrize("rates", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.5, 0.5, 0.9), (0.5, 0.5, 0.9, 0.9)])
 def test_gradient_where_rates_coincide(rates):
     def last(rates):
         return divided_difference(tuple(rates), jnp.asarray(3.0))
@@ -59,7 +62,8 @@ def test_gradient_where_rates_coincide(rates):
 
 @pytest.mark.parametrize("absorption", [FirstOrder(ka=1.3), LymphTransit(ka=0.6, ktr=0.22)])
 @pytest.mark.parametrize("q", [0.0, 3.26])
-def test_flow_is_the_matrix_exponential(absorption, q):
+@pytest.mark.parametrize("entry", ["x.central_amount", "x.po.depot"])
+def test_flow_is_the_matrix_exponential(absorption, q, entry):
     parts = {"x.po": absorption, "x": TwoCompartment(cl=15.3, vc=6.0, q=q, vp=5.27)}
     model = wire(parts, {}, drugs=[Drug("x", ("po",))])
     cascade = Cascade(model, structure(model).cascade)
@@ -74,12 +78,12 @@ def test_flow_is_the_matrix_exponential(absorption, q):
     inflow = 0.7
     wide = np.zeros((len(names) + 1, len(names) + 1))
     wide[:-1, :-1] = matrix
-    wide[names.index("x.central_amount"), -1] = inflow
+    wide[names.index(entry), -1] = inflow
     for time in (0.01, 1.0, 12.0):
         found = cascade.flow(
             {s: jnp.asarray(v) for s, v in zip(names, start, strict=True)},
             jnp.asarray(time),
-            {"x.central_amount": jnp.asarray(inflow)},
+            {entry: jnp.asarray(inflow)},
         )
         expected = (expm(wide * time) @ np.append(start, 1.0))[:-1]
         assert np.array([float(found[s]) for s in names]) == pytest.approx(expected, rel=1e-9)

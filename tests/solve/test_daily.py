@@ -90,5 +90,5 @@ def test_gradients_in_the_schedule_are_refused(model):
             .sum()
         )
 
-    with pytest.raises(InputError, match="must not be Daily for gradients in the schedule"):
+    with pytest.raises(InputError, match="must not be Daily for traced doses or gradients in the schedule"):
         jax.grad(last)(events.amount)
