@@ -12,6 +12,13 @@ from pkpd.records import load_answer, question_names, resolve
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
 
 
+UNANSWERED = {"lissoni1995/protocol"}
+
+
+def test_every_question_has_an_answer_or_is_named_as_open():
+    assert set(question_names()) - set(STORED) == UNANSWERED
+
+
 @pytest.fixture(scope="module", params=STORED)
 def stored(request):
     return load_answer(request.param)
@@ -33,6 +40,14 @@ def test_fitted_counts_are_reproduced(stored):
         assert low <= row["posterior_mean"] <= high
 
 
+def test_melatonin_alone_is_told_to_equal_no_treatment(stored):
+    """Where the model has no effect of melatonin alone, agreement with the control arm is no finding."""
+    _, answer = stored
+    notes = {row["arm"]: row["note"] for row in answer.content["predictions"]}
+    assert notes["melatonin_alone"].startswith("equal to no treatment by construction")
+    assert notes["il2_alone"] == ""
+
+
 def test_the_mode_is_a_stationary_point_of_todays_density(stored):
     question, answer = stored
     problem = resolve(question).problem
@@ -46,4 +61,4 @@ def test_draws_are_those_of_the_summaries(stored):
     _, answer = stored
     spread = answer.draws.std(axis=0)
     contraction = [answer.content["estimates"][name]["contraction"] for name in answer.names]
-    assert 1 - spread**2 == pytest.approx(np.array(contraction), abs=0.2)
+    assert 1 - spread**2 == pytest.approx(np.array(contraction), abs=0.12)
