@@ -96,3 +96,19 @@ def test_unreadable_files(tmp_path):
     (tmp_path / "latin.csv").write_bytes("study,é\n".encode("latin-1"))
     with pytest.raises(InputError, match="must be a readable UTF-8 text"):
         load_arms(tmp_path / "latin.csv")
+
+
+def test_a_short_row_hides_no_other_fault(tmp_path):
+    found = faults(tmp_path, GOOD + "S,c,PR,40\nS,d,PR,40,41,x,P,T\n")
+    assert [fault.split(":")[0] for fault in found] == ["line 5", "line 6, events"]
+
+
+def test_studies_that_share_patients_may_not_stand_together(tmp_path):
+    text = GOOD.replace("at\n", "at,excludes\n", 1).replace("Table 1\n", "Table 1,\n")
+    found = faults(tmp_path, text + "R,a,PR,40,7,treated,Paper,Table 1,S; T\n")
+    assert any("must not stand beside a study that it excludes" in fault for fault in found)
+
+
+def test_nobody_returns_to_life(tmp_path):
+    found = faults(tmp_path, GOOD + "S,c,surv_1y,40,5,x,P,T\nS,c,surv_3y,40,6,x,P,T\n")
+    assert any("more survivors at 1095" in fault for fault in found)

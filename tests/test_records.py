@@ -142,6 +142,11 @@ def test_a_prior_from_the_fitted_trial_is_refused(folder):
     assert any("must not come from the fitted trial" in fault and "L1995_SCC" in fault for fault in found)
 
 
+SLOW = """[set]
+"aldesleukin.sc.ktr" = { value = 0.01, unit = "1/h", why = "a depot that lasts for days" }
+[priors]"""
+
+
 def fake_fit(question, status="converged") -> Any:
     problem = resolve(question).problem
     size = len(problem.priors)
@@ -199,3 +204,8 @@ def test_a_broken_answer_is_told(folder):
     (folder / "joint.json").write_text(json.dumps({"status": "converged"}), "utf-8")
     with pytest.raises(InputError, match="must be a whole answer"):
         load_answer(str(folder / "joint.toml"))
+
+
+def test_kinetics_that_outlast_days_take_the_fixed_grid(folder):
+    question = load_question(doctored(folder, "[priors]", SLOW))
+    assert type(resolve(question).problem.solver).__name__ == "FixedGrid"

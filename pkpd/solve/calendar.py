@@ -1,7 +1,7 @@
 """A course as kinds of day, and the windows over which slow states step."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -33,14 +33,20 @@ class Calendar(NamedTuple):
     origin: np.ndarray
 
 
-def calendar(events: Events, times: Sequence[float], day: float) -> Calendar:
-    """The calendar of doses, with windows up to the last wanted time; raises `InputError`."""
+def calendar(
+    events: Events, times: Sequence[float], day: float, lags: Mapping[tuple[str, str], float]
+) -> Calendar:
+    """The calendar of doses, with windows up to the last wanted time; raises `InputError`.
+
+    `lags` are typical lags by route; an infusion must end within its day for a lag four times as long.
+    """
     values = _concrete(events)
     nominal = np.asarray(events.nominal)
     phase = _phase(nominal, day)
     date = np.floor((nominal - phase) / day + 1e-9).astype(int)
     offset = values[0] - (phase + date * day)
-    if np.any(offset + values[2] > day * (1.0 + 1e-9)):
+    lag = np.array([lags.get(route, 0.0) for route in events.route])
+    if np.any((offset + values[2] + 4.0 * lag)[values[2] > 0.0] > day * (1.0 + 1e-9)):
         rule = "must not be Daily: an infusion lasts beyond its day, which starts after the longest gap"
         raise fail("solver", rule, hint="Use FixedGrid or ODE.")
     kinds, kind_of = _kinds(events, date, offset, values)

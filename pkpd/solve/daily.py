@@ -79,7 +79,7 @@ class Daily(AbstractSolver):
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         parts = halves(model)
         day = model.units.day
-        plan = calendar(events, times, day)
+        plan = calendar(events, times, day, dict(model.typical_lags))
         since = first_dose(model, jumps_of(model, events, patients))
         table, upper = self._kinetics(model, parts, events, plan, patients)
         first = {s: v for s, v in start_states(model, patients).items() if s in parts.slow_states}

@@ -78,6 +78,13 @@ def test_gradient(model):
         assert slope[i] == pytest.approx(float(value(shift) - value(-shift)) / 2e-4, rel=1e-5)
 
 
+@pytest.mark.parametrize("hours", [24, 23])
+def test_an_infusion_that_leaves_its_day_is_refused(model, hours):
+    events = bind(model, f"aldesleukin 3 MIU sc over {hours} h q24h x3")
+    with pytest.raises(InputError, match="an infusion lasts beyond its day"):
+        Daily().states(model, events, (5.0,), 1)
+
+
 def test_gradients_in_the_schedule_are_refused(model):
     events = bind(model, "aldesleukin 3 MIU sc")
 
