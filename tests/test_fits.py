@@ -12,7 +12,7 @@ from pkpd.records import load_answer, question_names, resolve
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
 
 
-UNANSWERED = {"lissoni1995/protocol"}
+UNANSWERED = {"lissoni1995/exposure", "lissoni1995/protocol"}
 
 
 def test_every_question_has_an_answer_or_is_named_as_open():

@@ -103,7 +103,7 @@ def _output(folder: Path, *command: object) -> str:
     """What a command prints when it is run in `folder`, where the checkout cannot be imported."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=folder, env=clean, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=folder, env=clean, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

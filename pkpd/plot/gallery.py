@@ -35,7 +35,8 @@ def fit_pictures(fit: Fit, folder: Path, patients: int = 200) -> list[Path]:
     times = exposure_times(model, treated.events)
     figures["exposure"] = plot_exposure(simulate(model, treated.events, times, group), model, treated.events)
     course = simulate(model, treated.events, np.arange(0.0, (end + 90) * day, day), group)
-    figures["cells"] = plot_cells(course, treated=end)
+    if any(path.endswith(".excess") for path in course.outputs):
+        figures["cells"] = plot_cells(course, treated=end)
     if "tumour.log_ratio" in course.outputs:
         figures["tumour"] = plot_tumour(course, _visits(model), treated=end)
     paths = [folder / f"{name}.png" for name in figures]
