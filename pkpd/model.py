@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from pkpd.checks import Findings, did_you_mean, fail
+from pkpd.checks import Findings, did_you_mean
 from pkpd.component import Component, Values
 from pkpd.parameters import Declaration, Scalar, declarations
 from pkpd.pk import AbstractAbsorption, AbstractDisposition
@@ -293,11 +293,3 @@ def _order(findings: Findings, components: Mapping[str, Component], flat: Sequen
             break
         order += ready
     return tuple(order)
-
-
-def require_drug(model: Model, drug: str) -> Drug:
-    """The drug of that name, or an `InputError` with a suggestion."""
-    for known in model.drugs:
-        if known.name == drug:
-            return known
-    raise fail("drug", "must be a drug of the model", drug, did_you_mean(drug, [d.name for d in model.drugs]))

@@ -52,12 +52,11 @@ class Given(NamedTuple):
 
 
 class Step(NamedTuple):
-    """States at both ends of a step, how they bend in between, and the error that the method estimates."""
+    """States at both ends of a step, and how they bend in between."""
 
     start: State
     end: State
     bend: tuple[State, State]
-    error: State
 
     def at(self, share: float) -> State:
         """States inside the step, to order 3."""
@@ -105,7 +104,7 @@ def step(
         shifts.append(barrier(dict(zip(own, solve(barrier(list(right.values()))), strict=True))))
     still = dict.fromkeys(own, zero)
     bend = tuple(_sum(still, weights, shifts[:-1]) for weights in _INSIDE)
-    return Step(own, _sum(own, _END, shifts), (bend[0], bend[1]), shifts[-1])
+    return Step(own, _sum(own, _END, shifts), (bend[0], bend[1]))
 
 
 def _sum(y: State, weights: Sequence[float], shifts: Sequence[State]) -> State:

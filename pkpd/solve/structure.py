@@ -13,10 +13,9 @@ from pkpd.model import Model
 
 @dataclass(frozen=True)
 class Block:
-    """States that must be solved together, whether their equations are linear in them, and needs."""
+    """States that must be solved together, what acts on them, and the components that this needs."""
 
     states: tuple[str, ...]
-    linear: bool
     owners: frozenset[str]
     needs: frozenset[str]
     coupled: frozenset[tuple[str, str]]
@@ -104,7 +103,7 @@ def _analyse(model: Model) -> Structure:
     depends, curved = (here != 0) | (there != 0), here != there
     scale = {f"{n}.{s}": part.scale for n, part in model.components.items() for s in part.states}
     halves = {kind: [i for i, s in enumerate(states) if scale[s] == kind] for kind in ("fast", "slow")}
-    blocks = {kind: _blocks(model, states, depends, curved, members) for kind, members in halves.items()}
+    blocks = {kind: _blocks(model, states, depends, members) for kind, members in halves.items()}
     exact: list[Block] = []
     for block in blocks["fast"]:
         own = {s for b in exact for s in b.states} | set(block.states)
@@ -117,7 +116,7 @@ def _analyse(model: Model) -> Structure:
 
 
 def _blocks(
-    model: Model, states: tuple[str, ...], depends: np.ndarray, curved: np.ndarray, members: list[int]
+    model: Model, states: tuple[str, ...], depends: np.ndarray, members: list[int]
 ) -> tuple[Block, ...]:
     from scipy.sparse.csgraph import connected_components
 
@@ -133,18 +132,15 @@ def _blocks(
         ready = [g for g in groups if not any(depends[i, j] for i in g for j in rest - set(g) - done)]
         ordered += ready
         groups = [g for g in groups if g not in ready]
-    return tuple(_block(model, states, depends, curved, group) for group in ordered)
+    return tuple(_block(model, states, depends, group) for group in ordered)
 
 
-def _block(
-    model: Model, states: tuple[str, ...], depends: np.ndarray, curved: np.ndarray, group: list[int]
-) -> Block:
+def _block(model: Model, states: tuple[str, ...], depends: np.ndarray, group: list[int]) -> Block:
     names = tuple(states[i] for i in group)
     coupled = frozenset((states[i], states[j]) for i in group for j in group if depends[i, j])
     inflows = frozenset((states[i], states[j]) for i in group for j in np.flatnonzero(depends[i]))
-    linear = not curved[np.ix_(group, group)].any()
     owners = frozenset(n.rpartition(".")[0] for n in names)
-    return Block(names, linear, owners, _ancestors(model, owners), coupled, inflows)
+    return Block(names, owners, _ancestors(model, owners), coupled, inflows)
 
 
 def _ancestors(model: Model, owners: frozenset[str]) -> frozenset[str]:
