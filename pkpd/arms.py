@@ -11,12 +11,16 @@ from pkpd.checks import Findings, InputError, did_you_mean, fail
 REQUIRED = ("study", "arm", "endpoint", "n", "events", "regimen", "source", "at")
 OPTIONAL = ("value", "se", "time", "population", "histology", "role", "weight", "pool", "excludes", "note")
 ENDPOINTS = {
-    "PR": ("regression", None),
+    "CR": ("cr", None),
+    "PR": ("pr", None),
+    "SD": ("sd", None),
+    "PD": ("pd", None),
     "CR+PR": ("regression", None),
     "surv_1y": ("alive", 365.0),
     "surv_3y": ("alive", 1095.0),
     "ps_improved": ("ps_improved", None),
 }
+RESPONSES = ("CR", "PR", "SD", "PD")  # a patient has at most one of them
 MAX_BYTES = 10_000_000
 
 
@@ -124,6 +128,10 @@ def _arm(lines: list[tuple[int, dict[str, str]]], findings: Findings) -> ArmTabl
         return None
     kept = tuple(c for c in counts if c is not None)
     _check_survivors(first_line, kept, findings)
+    best = sum(c.events or 0 for c in kept if c.endpoint in (*RESPONSES, "CR+PR"))
+    if best > n:
+        rule = f"must not exceed n = {n} over the responses, of which a patient has one at most"
+        findings.add(f"line {first_line}, events", rule, best)
     place = f"line {first_line}"
     return ArmTable(first["study"], first["arm"], first["regimen"], n, kept, weight, first["source"], place)
 
@@ -150,13 +158,11 @@ def _check_endpoints(lines: list[tuple[int, dict[str, str]]], findings: Findings
             rule = f"must not repeat an endpoint of the arm (line {seen[name]})"
             findings.add(f"line {line}, endpoint", rule, f"{row['study']}, {row['arm']}, {name}")
         seen.setdefault(name, line)
-    if "CR+PR" in seen and "PR" in seen:
-        line = max(seen["CR+PR"], seen["PR"])
-        findings.add(
-            f"line {line}, endpoint",
-            "must not count responses twice: CR+PR stands beside PR",
-            lines[0][1]["arm"],
-        )
+    for part in ("CR", "PR"):
+        if "CR+PR" in seen and part in seen:
+            line = max(seen["CR+PR"], seen[part])
+            rule = f"must not count responses twice: CR+PR stands beside {part}"
+            findings.add(f"line {line}, endpoint", rule, lines[0][1]["arm"])
 
 
 def _check_survivors(line: int, counts: tuple[Count, ...], findings: Findings) -> None:

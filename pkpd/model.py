@@ -11,7 +11,7 @@ from pkpd.checks import Findings, did_you_mean
 from pkpd.component import Component, Values
 from pkpd.parameters import Declaration, Scalar, declarations
 from pkpd.pk import AbstractAbsorption, AbstractDisposition
-from pkpd.response import AbstractOutcome
+from pkpd.response import AbstractOutcome, AbstractRecord
 from pkpd.units import Substance, UnitSystem
 
 Wires = Mapping[str, Mapping[str, str | Sequence[str]]]
@@ -206,6 +206,7 @@ def wire(
             if _check_wire(findings, f"{owner}.inputs.{port}", parts[owner], port, sources, dimension):
                 flat.append((owner, port, sources))
     _check_required(findings, parts, flat)
+    _check_kinds(findings, outcomes)
     for path in variability or {}:
         if path.rpartition(".")[0] not in components:
             findings.add(f"{path}.iiv", "must belong to a component", path)
@@ -276,6 +277,16 @@ def _check_required(findings: Findings, parts: Mapping[str, Any], flat: Sequence
             missing = spec.default is None and (owner, port) not in wired
             if missing and f"{owner}.inputs.{port}" not in known:
                 findings.add(f"{owner}.inputs.{port}", f"must be wired to a {spec.dimension}")
+
+
+def _check_kinds(findings: Findings, outcomes: Mapping[str, AbstractOutcome]) -> None:
+    """What is told of patients needs one name each: outcomes, and the kinds of those that have some."""
+    owners = {name: name for name in outcomes}
+    for name, part in outcomes.items():
+        for kind in part.kinds if isinstance(part, AbstractRecord) else ():
+            if owners.setdefault(kind, name) != name:
+                rule = f'must not share the name of what it records with "{owners[kind]}"'
+                findings.add(name, rule, kind)
 
 
 def _order(findings: Findings, components: Mapping[str, Component], flat: Sequence[tuple]) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ _INTERVAL: dict[str, tuple[float, float]] = {
 class Declaration:
     """What a parameter is: its dimension is a word such as `volume/time`, `1`, or `*` (any).
 
-    `multiplies` is the input that acts only through its product with this parameter, if there is one:
-    outcomes that know the product leave its two factors undetermined.
+    `multiplies` (`divides`) is the input that acts only through its product (quotient) with this
+    parameter, if there is one: outcomes that know the product leave its two factors undetermined.
     """
 
     symbol: str
@@ -34,6 +34,7 @@ class Declaration:
     domain: Domain
     default: float | None = None
     multiplies: str = ""
+    divides: str = ""
 
     def admits(self, value: float) -> bool:
         """Whether a number lies in the domain (infinity only where it is the default)."""
@@ -59,9 +60,10 @@ def parameter(
     domain: Domain = "positive",
     default: float | None = None,
     multiplies: str = "",
+    divides: str = "",
 ) -> Any:
     """A component's field that is a parameter; every reader, unit check and table derives from it."""
-    metadata = {"parameter": (meaning, dimension, domain, default, multiplies)}
+    metadata = {"parameter": (meaning, dimension, domain, default, multiplies, divides)}
     if default is None:
         return eqx.field(metadata=metadata, kw_only=True)
     return eqx.field(metadata=metadata, default=default, kw_only=True)

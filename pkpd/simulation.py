@@ -15,7 +15,16 @@ from pkpd.labels import dataset
 from pkpd.model import Drug, Model
 from pkpd.population import Patients, draw_patients, typical_patient
 from pkpd.response import AbstractRecord, AbstractSurvival, Course
-from pkpd.response.joint import Endpoint, LogByLife, LogLives, alive_by_life, by_life, cuts_of, log_lives
+from pkpd.response.joint import (
+    Endpoint,
+    LogByLife,
+    LogLives,
+    alive_by_life,
+    by_life,
+    cuts_of,
+    log_lives,
+    split,
+)
 from pkpd.response.joint import log_table as joint_table
 from pkpd.solve import AbstractSolver, ClosedForm, FixedGrid
 from pkpd.solve.closed_form import nonlinear
@@ -292,32 +301,58 @@ def _own_course(course: Course, name: str) -> Course:
 
 
 def model_endpoints(model: Model) -> list[Endpoint]:
-    """An endpoint for each outcome that is recorded."""
-    return [Endpoint(name) for name, part in model.outcomes.items() if isinstance(part, AbstractRecord)]
+    """An endpoint for each outcome that is recorded, and for each of its kinds."""
+    found = []
+    for name, part in model.outcomes.items():
+        if isinstance(part, AbstractRecord):
+            found += [Endpoint(name), *(Endpoint(name, kind=kind) for kind in part.kinds)]
+    return found
 
 
 def lives_and_events(
     model: Model, course: Course, endpoints: Sequence[Endpoint]
-) -> tuple[LogLives, list[LogByLife]]:
-    """Lifetimes and each endpoint given the lifetime, in log probability, for individualised patients."""
-    records = {e.outcome: model.outcomes[e.outcome] for e in endpoints if e.outcome != "alive"}
-    times = [e.time for e in endpoints if e.time is not None]
-    times += [t for part in records.values() if isinstance(part, AbstractRecord) for t in part.recorded_at]
-    cuts = cuts_of(times)
+) -> tuple[LogLives, list[LogByLife], tuple[int, ...]]:
+    """Lifetimes, and endpoints given the lifetime, in log probability, for individualised patients.
+
+    Endpoints of one outcome make one group, with an axis each; the last result is the place of each
+    endpoint among the axes of all groups.
+    """
+    groups: dict[tuple[str, float | None], list[int]] = {}
+    for place, endpoint in enumerate(endpoints):
+        groups.setdefault((endpoint.outcome, endpoint.time), []).append(place)
+    cuts = cuts_of([t for endpoint in endpoints for t in _looks(model, endpoint)])
     patients = next(iter(course.paths.values())).shape[1]
     lives = log_lives(_hazard(model, course, cuts, patients))
     found = []
-    for endpoint in endpoints:
-        if endpoint.outcome == "alive":
-            assert endpoint.time is not None
-            found.append(alive_by_life(cuts, endpoint.time, patients))
+    for (outcome, time), places in groups.items():
+        if time is not None:
+            found.append(alive_by_life(cuts, time, patients))
             continue
-        part = records[endpoint.outcome]
-        assert isinstance(part, AbstractRecord)
-        log_recorded = part.log_recorded(_own_course(course, endpoint.outcome))
-        wide = jnp.broadcast_to(log_recorded, (*log_recorded.shape[:2], patients))
+        part = _record(model, outcome)
+        recorded = _recorded(part, _own_course(course, outcome), [endpoints[place].kind for place in places])
+        wide = jnp.broadcast_to(recorded, (*recorded.shape[:-1], patients))
         found.append(by_life(cuts, part.recorded_at, wide))
-    return lives, found
+    order = [place for places in groups.values() for place in places]
+    return lives, found, tuple(order.index(place) for place in range(len(order)))
+
+
+def _record(model: Model, outcome: str) -> AbstractRecord:
+    part = model.outcomes[outcome]
+    assert isinstance(part, AbstractRecord)
+    return part
+
+
+def _looks(model: Model, endpoint: Endpoint) -> Sequence[float]:
+    """When it is decided whether an endpoint can be met."""
+    return _record(model, endpoint.outcome).recorded_at if endpoint.time is None else (endpoint.time,)
+
+
+def _recorded(part: AbstractRecord, course: Course, kinds: Sequence[str]) -> Array:
+    """Log probabilities of all combinations of endpoints of one outcome, by each time of recording."""
+    if list(kinds) == [""]:
+        return part.log_recorded(course)
+    members = [{part.kinds.index(k) + 1 for k in ((kind,) if kind else part.whole)} for kind in kinds]
+    return split(part.log_kinds(course), members)
 
 
 def _hazard(model: Model, course: Course, cuts: Sequence[float], patients: int) -> Array:
@@ -337,7 +372,8 @@ def survives(model: Model) -> bool:
 
 def log_table(model: Model, course: Course, endpoints: Sequence[Endpoint]) -> Float[Array, "*outcomes"]:
     """Joint log probabilities of the endpoints of a randomly drawn patient, shape (2,) * K."""
-    return joint_table(*lives_and_events(model, course, endpoints))
+    lives, groups, order = lives_and_events(model, course, endpoints)
+    return jnp.transpose(joint_table(lives, groups), order)
 
 
 def probabilities(
@@ -346,7 +382,7 @@ def probabilities(
     """Each patient's probability of each endpoint."""
     found = {}
     for endpoint in endpoints:
-        lives, (event,) = lives_and_events(model, course, [endpoint])
+        lives, (event,), _ = lives_and_events(model, course, [endpoint])
         found[label(model, endpoint)] = jnp.sum(jnp.exp(lives + event[1]), axis=0)
     return found
 
@@ -354,7 +390,7 @@ def probabilities(
 def label(model: Model, endpoint: Endpoint) -> str:
     """The endpoint's name in tables, for instance `alive(365 d)`."""
     if endpoint.time is None:
-        return endpoint.outcome
+        return endpoint.kind or endpoint.outcome
     return f"{endpoint.outcome}({endpoint.time / model.units.day:g} d)"
 
 

@@ -29,10 +29,16 @@ def test_rows_become_arms(tmp_path):
     one, two = load_arms(write(tmp_path, GOOD))
     assert (one.study, one.arm, one.n, one.weight) == ("S", "a", 40, 1.0)
     assert [(c.outcome, c.days, c.events) for c in one.counts] == [
-        ("regression", None, 7),
+        ("pr", None, 7),
         ("alive", 365.0, 11),
     ]
     assert two.counts[0].events == 0
+
+
+def test_every_endpoint_is_an_outcome(tmp_path):
+    names = ["CR", "PR", "SD", "PD", "surv_1y", "surv_3y", "ps_improved"]
+    (arm,) = load_arms(write(tmp_path, HEADER + "".join(f"S,a,{name},9,1,x,P,T\n" for name in names)))
+    assert [c.outcome for c in arm.counts] == ["cr", "pr", "sd", "pd", "alive", "alive", "ps_improved"]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,15 @@ def test_rows_become_arms(tmp_path):
         (
             "S,b,CR+PR,39,1,none,P,T",
             "line 5, endpoint: must not count responses twice: CR+PR stands beside PR",
+        ),
+        (
+            "S,b,CR+PR,39,1,none,P,T\nS,b,CR,39,0,none,P,T",
+            "line 6, endpoint: must not count responses twice: CR+PR stands beside CR",
+        ),
+        (
+            "S,b,SD,39,20,none,P,T\nS,b,PD,39,20,none,P,T",
+            "line 4, events: must not exceed n = 39 over the responses, of which a patient has one at most, "
+            "but is 40.",
         ),
         ("S,b,surv_1y,38,1,none,P,T", "line 5, n: must be the same in all rows of an arm (39 in line 4)"),
         ("S,c,PR,40", "line 5: must have 8 cells, but is 4."),

@@ -1,7 +1,8 @@
 """Coordinates in which a posterior is easier: slopes by their effect under the regimens of the trial.
 
-An outcome that knows a slope only through its product with a driver (kill rate times effector excess)
-leaves a curved ridge between the slope and all that decides the driver. Stating the slope by the size of
+An outcome that knows a slope only through its product with a driver (kill rate times effector excess),
+or a scale only through its quotient (exposure over the exposure of half the effect), leaves a curved
+ridge between the slope and all that decides the driver. Stating the slope by the size of
 its effect straightens the ridge. The driver's size is approximated by a quadratic function of the other
 parameters; the map is exact whatever the approximation, and so is the posterior.
 """
@@ -30,7 +31,8 @@ class Coordinates(eqx.Module):
     """A map between points `x` and coordinates `z`, both [params].
 
     `slopes` are the places of the parameters that `z` states by their effect; `linear` and `square`
-    give the log size of their drivers, relative to that at the centre of the prior.
+    give the log size of their drivers (of one over them, for a scale), relative to that at the centre of
+    the prior.
     """
 
     linear: Float[Array, "slopes params"]
@@ -80,13 +82,14 @@ class Coordinates(eqx.Module):
 
 
 def coordinates_of(problem: Problem, seed: int = 0) -> Coordinates:
-    """Coordinates with the effects of those free parameters that multiply an input of their component."""
+    """Coordinates with the effects of those free parameters that multiply or divide an input."""
     ports = _ports(problem)
     size = len(problem.priors)
     if not ports:
         return Coordinates(jnp.zeros((0, size)), jnp.zeros((0, size, size)), (), ())
     points = np.random.default_rng(seed).standard_normal((POINTS, size))
-    sizes = _log_sizes(problem, list(ports.values()), points, seed)
+    powers = [-1.0 if problem.model.declared[problem.names[i]].divides else 1.0 for i in ports]
+    sizes = _log_sizes(problem, list(ports.values()), points, seed) * np.array(powers)
     others = [i for i in range(size) if i not in ports]
     linear, square = _quadratic(points[:, others], sizes)
     full = np.zeros((len(ports), size, size))
@@ -98,11 +101,11 @@ def coordinates_of(problem: Problem, seed: int = 0) -> Coordinates:
 
 
 def _ports(problem: Problem) -> dict[int, tuple[str, str]]:
-    """Input ports by the place of the free parameter that multiplies them, where they are wired."""
+    """Input ports by the place of the free parameter that scales them, where they are wired."""
     wired = {(owner, port) for owner, port, _ in problem.model.wires}
     declared, found = problem.model.declared, {}
     for place, (path, prior) in enumerate(problem.priors):
-        port = (path.rpartition(".")[0], declared[path].multiplies)
+        port = (path.rpartition(".")[0], declared[path].multiplies or declared[path].divides)
         if port in wired and prior.family in ("normal", "lognormal"):
             found[place] = port
     return found

@@ -21,7 +21,7 @@ from pkpd.infer.problem import Arm, Problem, free
 from pkpd.model import Model
 from pkpd.records.question import Question
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import bind, sample_patients, survives
+from pkpd.simulation import bind, label, model_endpoints, sample_patients, survives
 from pkpd.solve import AbstractSolver, Daily, FixedGrid
 from pkpd.solve.halves import halves, lingering
 from pkpd.units import UnitError, factor
@@ -93,7 +93,7 @@ def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> 
                 "n": a.n,
                 "weight": a.weight,
                 "counts": a.counts,
-                "endpoints": [[e.outcome, e.time] for e in a.endpoints],
+                "endpoints": [[e.outcome, e.time, e.kind] for e in a.endpoints],
                 "doses": _doses(a.events),
             }
             for a in problem.arms
@@ -147,7 +147,8 @@ def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Ar
         return None
     text = question.regimens.get(table.regimen, table.regimen)
     events = _bound(model, f"regimens.{table.regimen}" if named else place, text, findings)
-    known = {*model.outcomes, *({"alive"} if survives(model) else ())}
+    known = {label(model, endpoint): endpoint for endpoint in model_endpoints(model)}
+    known |= {"alive": Endpoint("alive")} if survives(model) else {}
     unknown = [c for c in table.counts if c.outcome not in known]
     for count in unknown:
         findings.add(
@@ -165,7 +166,9 @@ def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Ar
         return None
     day = model.units.day
     kept = counted or table.counts  # rows without counts stay out, unless the arm is only predicted
-    endpoints = tuple(Endpoint(c.outcome, None if c.days is None else c.days * day) for c in kept)
+    endpoints = tuple(
+        dataclasses.replace(known[c.outcome], time=None if c.days is None else c.days * day) for c in kept
+    )
     counts = tuple(c.events for c in counted if c.events is not None) or None
     return Arm(events, table.study, table.arm, table.n, endpoints, counts, table.weight)
 

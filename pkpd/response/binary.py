@@ -54,7 +54,7 @@ class ExposureResponse(AbstractRecord):
     background: Scalar = parameter("probability without exposure", "1", "unit")
     reference: Scalar = parameter("exposure that counts as one", "*")
     emax: Scalar = parameter("largest probability", "1", "unit", default=1.0)
-    x50: Scalar = parameter("relative exposure of half the effect", "1", default=1.0)
+    x50: Scalar = parameter("relative exposure of half the effect", "1", default=1.0, divides="exposure")
     slope: Scalar = parameter("steepness", "1", "nonnegative", default=1.0)
     link: str = eqx.field(static=True, kw_only=True, default="emax")
     assessed: float = eqx.field(static=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,18 +10,18 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 LogLives = Float[Array, "lives patients"]
-LogByLife = Float[Array, "2 lives patients"]
-
+LogByLife = Float[Array, "*endpoints lives patients"]
 
 _NEVER = np.array([0.0, -np.inf])
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What is counted in an arm: an outcome of the model that is recorded, or `alive` at `time`."""
+    """What is counted in an arm: an outcome of the model, or one of its kinds, or `alive` at `time`."""
 
     outcome: str
     time: float | None = None
+    kind: str = ""
 
 
 def cuts_of(times: Sequence[float]) -> tuple[float, ...]:
@@ -44,12 +45,31 @@ def log1m_exp(x: Array) -> Array:
 
 
 def by_life(
-    cuts: Sequence[float], recorded_at: Sequence[float], log_recorded: Float[Array, "2 recorded patients"]
+    cuts: Sequence[float],
+    recorded_at: Sequence[float],
+    log_recorded: Float[Array, "*outcomes recorded patients"],
 ) -> LogByLife:
-    """Log probability that an outcome was not, and was, recorded, given a life that ends after each cut."""
-    never = jnp.broadcast_to(_NEVER[:, None, None], (2, 1, log_recorded.shape[2]))
+    """Log probability of what was recorded, given a life that ends after each cut: nothing at first."""
+    shape = log_recorded.shape
+    flat = log_recorded.reshape(-1, *shape[-2:])
+    never = np.full((len(flat), 1, shape[-1]), -np.inf)
+    never[0] = 0.0
     reached = [sum(t <= cut for t in recorded_at) for cut in cuts]
-    return jnp.concatenate([never, log_recorded], axis=1)[:, jnp.asarray(reached)]
+    found = jnp.concatenate([jnp.asarray(never), flat], axis=1)[:, jnp.asarray(reached)]
+    return found.reshape(*shape[:-2], *found.shape[1:])
+
+
+def split(log_kinds: Float[Array, "kinds recorded patients"], members: Sequence[set[int]]) -> Array:
+    """Log probabilities of all combinations of endpoints, each a set of the kinds, shape (2,) * K + ...
+
+    Kinds exclude each other, so that most combinations are impossible.
+    """
+    cells = []
+    for cell in product((False, True), repeat=len(members)):
+        held = [row for k, row in enumerate(log_kinds) if tuple(k in member for member in members) == cell]
+        rows = jnp.stack([*held, jnp.full_like(log_kinds[0], -jnp.inf)])
+        cells.append(logsumexp(rows, axis=0, where=jnp.isfinite(rows)))
+    return jnp.stack(cells).reshape((2,) * len(members) + log_kinds.shape[1:])
 
 
 def alive_by_life(cuts: Sequence[float], time: float, patients: int) -> LogByLife:
@@ -58,12 +78,16 @@ def alive_by_life(cuts: Sequence[float], time: float, patients: int) -> LogByLif
     return jnp.broadcast_to(lives[..., None], (2, len(cuts), patients))
 
 
-def log_table(lives: LogLives, endpoints: Sequence[LogByLife]) -> Float[Array, "*outcomes"]:
+def log_table(
+    lives: LogLives, groups: Sequence[Float[Array, "... lives patients"]]
+) -> Float[Array, "*outcomes"]:
     """Log probabilities of all combinations of endpoints, averaged over patients, shape (2,) * K.
 
-    Given the lifetime a patient's endpoints are independent; over lifetimes and patients they are not.
+    Given the lifetime a patient's groups of endpoints are independent; over lifetimes and patients they
+    are not. The axes are those of the groups, in order.
     """
     cells = lives - jnp.log(lives.shape[1])
-    for event in endpoints:
-        cells = cells[..., None, :, :] + event
+    for group in groups:
+        axes = tuple(range(cells.ndim - 2, cells.ndim + group.ndim - 4))
+        cells = jnp.expand_dims(cells, axes) + group
     return logsumexp(cells, axis=(-2, -1), where=jnp.isfinite(cells))

@@ -52,13 +52,24 @@ class AbstractOutcome(eqx.Module):
 
 
 class AbstractRecord(AbstractOutcome):
-    """An outcome that happens or not, and that needs the patient to be alive when it is recorded."""
+    """An outcome that happens or not, and that needs the patient to be alive when it is recorded.
+
+    Where more is told of a patient than yes or no, `kinds` names what excludes each other; `whole` are
+    those that together are the outcome itself.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[tuple[str, ...]] = ()
 
     def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
         """Log probability that the outcome is not, and that it is, recorded by each of `recorded_at`.
 
         Given survival. Both are stated, because neither can be had from the other where it is close to one.
         """
+        raise NotImplementedError
+
+    def log_kinds(self, course: Course) -> Float[Array, "kinds recorded patients"]:
+        """Log probability of none of the `kinds`, and of each, by each of `recorded_at`. Given survival."""
         raise NotImplementedError
 
     @property

@@ -1,5 +1,6 @@
 """Tumour response assessed at visits."""
 
+from functools import reduce
 from typing import ClassVar
 
 import equinox as eqx
@@ -10,21 +11,30 @@ from jaxtyping import Array, Float
 
 from pkpd.component import Port
 from pkpd.parameters import Scalar, parameter
+from pkpd.response.joint import log1m_exp
 from pkpd.response.outcome import AbstractRecord, Course
+
+Sizes = Float[Array, "visits patients"]
+Sides = Float[Array, "visits nodes patients"]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 _LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
+_NEVER = -1e30  # stands for log 0 within a recursion, because the gradient of a sum of zeros is none
 
 
 class WHOResponse(AbstractRecord):
-    """Partial or complete response by the WHO rule, confirmed at two consecutive visits.
+    """Best response by the WHO rule: partial or complete response, confirmed at two consecutive visits.
 
     A visit counts when the measured size is at or below `shrinkage` of the measured baseline (an
     area of 50 % is a diameter of 70.7 %); two consecutive ones at least `confirmation` apart are a
-    response, unless the disease progressed before (size at `growth` times its nadir). Sizes are
-    measured with a log-normal error `sigma`; the error of the baseline is shared by all visits and
-    integrated by Gauss-Hermite quadrature, the visits by an exact recursion. Progression compares
-    the latent size with the latent nadir through the same error, so that everything is smooth.
+    response, unless the disease progressed before (size at `growth` times its nadir). The response is
+    complete when the sum of diameters of both is also at or below `detection`. Without a response the
+    disease is progressive if it progressed by the first visit after `confirmation` at the earliest, else
+    stable; who dies before the first visit is none of the four.
+
+    Sizes are measured with a log-normal error `sigma`; the error of the baseline is shared by all
+    visits and integrated by Gauss-Hermite quadrature, the visits by an exact recursion. Progression
+    compares the latent size with the latent nadir through the same error, so that everything is smooth.
 
     References: Miller AB, et al. Cancer 1981;47:207-214.
     """
@@ -36,9 +46,17 @@ class WHOResponse(AbstractRecord):
     growth: Scalar = parameter(
         "size relative to the nadir that is progression", "1", default=1.118033988749895
     )
+    detection: Scalar = parameter(
+        "sum of diameters that cannot be seen any more; 0: no response is complete",
+        "length",
+        "nonnegative",
+        default=0.0,
+    )
     visits: tuple[float, ...] = eqx.field(static=True, kw_only=True)
     confirmation: float = eqx.field(static=True, kw_only=True)
-    inputs: ClassVar = {"log_ratio": Port("1")}
+    inputs: ClassVar = {"log_ratio": Port("1"), "size": Port("length", 1.0)}
+    kinds: ClassVar = ("cr", "pr", "sd", "pd")
+    whole: ClassVar = ("cr", "pr")
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -49,42 +67,105 @@ class WHOResponse(AbstractRecord):
         return self.visits
 
     def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
-        sizes = jnp.stack([course.at("log_ratio", t) for t in self.visits])
-        return self.log_confirmed(sizes, jnp.log(self.shrinkage))
-
-    def log_confirmed(
-        self, sizes: Float[Array, "visits patients"], threshold: Scalar
-    ) -> Float[Array, "2 visits patients"]:
-        """Log probability that a size below `threshold` (log) is not, and is, confirmed by each visit."""
-        baseline = self.sigma * jnp.asarray(_NODES)[:, None]
-        margin = (threshold - sizes[:, None, :] + baseline) / self.sigma
+        sizes = self._at_visits(course, "log_ratio")
+        margin = self._margin(sizes)
         below, above = log_ndtr(margin), log_ndtr(-margin)
-        room = (jnp.log(self.growth) - _above_nadir(sizes))[:, None, :] / (self.sigma * np.sqrt(2.0))
-        stable, progressed = log_ndtr(room), log_ndtr(-room)
-        never = jnp.full(sizes.shape[1:], -jnp.inf)
+        stable, progressed = self._progress(sizes)
+        never = jnp.full_like(below[0], -jnp.inf)
         last_below, last_above = below[0], above[0] + stable[0]
         lost = above[0] + progressed[0]
         confirmed, reached = [jnp.stack([jnp.zeros_like(never), never])], None
         for k in range(1, len(self.visits)):
             free = jnp.logaddexp(last_above, last_below)
             still = free
-            if self.visits[k] - self.visits[k - 1] >= self.confirmation:
+            if self._apart(k):
                 now = last_below + below[k]
                 reached = now if reached is None else jnp.logaddexp(reached, now)
                 still = last_above
             lost = jnp.logaddexp(lost, free + above[k] + progressed[k])
             last_below, last_above = still + below[k], free + above[k] + stable[k]
             missed = jnp.logaddexp(lost, jnp.logaddexp(last_below, last_above))
-            both = [missed, jnp.full_like(missed, -jnp.inf) if reached is None else reached]
-            confirmed.append(jnp.stack([_over_baseline(v) for v in both]))
-        return jnp.stack(confirmed, axis=1)
+            confirmed.append(
+                jnp.stack([missed, jnp.full_like(missed, -jnp.inf) if reached is None else reached])
+            )
+        return _over_baseline(jnp.stack(confirmed, axis=1))
+
+    def log_kinds(self, course: Course) -> Float[Array, "5 recorded patients"]:
+        sizes = self._at_visits(course, "log_ratio")
+        margin = self._margin(sizes)
+        above, (partial, complete) = log_ndtr(-margin), self._seen(margin, self._at_visits(course, "size"))
+        stable, progressed = self._progress(sizes)
+        never = jnp.full_like(margin[0], _NEVER)
+        seen, gone, large = (
+            partial[0],
+            complete[0],
+            above[0] + stable[0],
+        )  # no response yet, by the last visit
+        cr = held_seen = held_gone = ended = sd_lost = (
+            never  # a response that may become complete, or no more
+        )
+        pd, found = above[0] + progressed[0], []
+        for k in range(len(self.visits)):
+            if k:
+                free, held = _sum(seen, gone, large), _sum(held_seen, held_gone)
+                ended = _sum(ended, held + above[k] + progressed[k])
+                missed = free + above[k] + progressed[k]
+                if self.visits[k - 1] < self.confirmation:
+                    pd = _sum(pd, missed)
+                else:
+                    sd_lost = _sum(sd_lost, missed)
+                stays = held + _sum(above[k] + stable[k], partial[k])
+                if self._apart(k):
+                    cr = _sum(cr, _sum(gone, held_gone) + complete[k])
+                    held_gone = _sum(seen, held_seen) + complete[k]
+                    held_seen, free_below = _sum(stays, _sum(seen, gone) + partial[k]), large
+                else:
+                    held_gone, held_seen, free_below = held + complete[k], stays, free
+                seen, gone = free_below + partial[k], free_below + complete[k]
+                large = free + above[k] + stable[k]
+            pr, sd = _sum(held_seen, held_gone, ended), _sum(seen, gone, large, sd_lost)
+            found.append(jnp.stack([never, cr, pr, sd, pd]))
+        chances = jnp.stack(found, axis=1)
+        return _over_baseline(jnp.where(chances > _NEVER / 2, chances, -jnp.inf))
+
+    def _at_visits(self, course: Course, port: str) -> Sizes:
+        return jnp.stack([course.at(port, t) for t in self.visits])
+
+    def _apart(self, k: int) -> bool:
+        """Whether visit `k` can confirm the one before."""
+        return self.visits[k] - self.visits[k - 1] >= self.confirmation
+
+    def _margin(self, sizes: Sizes) -> Sides:
+        """By how many standard deviations sizes are below the limit of a response."""
+        baseline = self.sigma * jnp.asarray(_NODES)[:, None]
+        return (jnp.log(self.shrinkage) - sizes[:, None, :] + baseline) / self.sigma
+
+    def _progress(self, sizes: Sizes) -> tuple[Sides, Sides]:
+        """Log probabilities not to have progressed, and to have."""
+        room = (jnp.log(self.growth) - _above_nadir(sizes))[:, None, :] / (self.sigma * np.sqrt(2.0))
+        return log_ndtr(room), log_ndtr(-room)
+
+    def _seen(self, margin: Sides, diameters: Sizes) -> tuple[Sides, Sides]:
+        """Log probabilities to be measured below the limit of a response and to be seen, or not."""
+        some = jnp.asarray(self.detection > 0.0)
+        limit = jnp.log(jnp.where(some, self.detection, 1.0))
+        lower = jnp.minimum((limit - jnp.log(diameters))[:, None, :] / self.sigma, margin)
+        low, high = (log_ndtr(lower), log_ndtr(margin)), (log_ndtr(-margin), log_ndtr(-lower))
+        left, right = (b + log1m_exp(jnp.minimum(a - b, 0.0)) for a, b in (low, high))
+        between = jnp.where(lower > 0.0, right, left)
+        return jnp.where(some, between, low[1]), jnp.where(some, low[0], _NEVER)
 
 
-def _over_baseline(log_probability: Float[Array, "nodes patients"]) -> Float[Array, " patients"]:
-    return logsumexp(log_probability + _LOG_WEIGHTS[:, None], axis=0)
+def _sum(*log_probabilities: Array) -> Array:
+    return reduce(jnp.logaddexp, log_probabilities)
 
 
-def _above_nadir(sizes: Float[Array, "visits patients"]) -> Float[Array, "visits patients"]:
+def _over_baseline(log_probability: Float[Array, "kinds visits nodes patients"]) -> Array:
+    weighted = log_probability + _LOG_WEIGHTS[:, None]
+    return logsumexp(weighted, axis=-2, where=jnp.isfinite(weighted))
+
+
+def _above_nadir(sizes: Sizes) -> Sizes:
     nadir, found = jnp.zeros_like(sizes[0]), []
     for size in sizes:
         found.append(size - nadir)

@@ -71,3 +71,15 @@ def test_drivers_of_the_shipped_model_are_found():
     assert found.slopes == (2,)
     assert found.linear[0, 1] == pytest.approx(0.7, abs=0.1)  # the excess is proportional to emax
     assert float(jnp.abs(found.linear[0, 2])) == 0.0
+
+
+def test_a_scale_divides_its_driver():
+    model = load_model("neuroimmunotherapy_exposure")
+    arm = Arm(bind(model, "aldesleukin 3 MIU sc q24h x7"), "s", "a", 10, (Endpoint("regression"),), (2,))
+    priors = (
+        ("regression.x50", Prior("lognormal", 1.0, 1.2)),
+        ("stimulus.emax", Prior("lognormal", 28.0, 0.7)),
+    )
+    found = coordinates_of(Problem(model, (arm,), sample_patients(model, 4), priors=priors))
+    assert found.slopes == (0,)
+    assert found.linear[0, 1] == pytest.approx(-0.7, abs=0.02)  # the exposure is proportional to emax

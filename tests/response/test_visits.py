@@ -47,6 +47,94 @@ def test_recursion_is_the_rule(sizes, visits, confirmation):
     assert exact == pytest.approx(simulated(sizes, 0.08, visits, confirmation), abs=0.004)
 
 
+def simulated_kinds(sizes, diameters, sigma, visits, confirmation, detection, seed=2, n=200_000):
+    """Share of patients by best response [kinds, visits], told from measured sizes one by one."""
+    rng = np.random.default_rng(seed)
+    baseline = sigma * rng.standard_normal(n)
+    ended, responded, complete = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
+    progressive, last_below, last_gone = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
+    nadir, found = 0.0, []
+    for k, size in enumerate(sizes):
+        error = sigma * rng.standard_normal(n)
+        below = size + error - baseline <= np.log(np.sqrt(0.5))
+        gone = below & (np.log(diameters[k]) + error <= np.log(detection))
+        apart = k > 0 and visits[k] - visits[k - 1] >= confirmation
+        responded |= ~ended & below & last_below & apart
+        complete |= ~ended & gone & last_gone & apart
+        progressed = rng.random(n) > norm.cdf((np.log(np.sqrt(1.25)) - (size - nadir)) / (sigma * np.sqrt(2)))
+        new = ~ended & ~below & progressed
+        if not any(t >= confirmation for t in visits[:k]):
+            progressive |= new
+        ended |= new
+        last_below, last_gone, nadir = below, gone, min(nadir, size)
+        partial = responded & ~complete
+        stable = ~responded & ~progressive
+        found.append([v.mean() for v in (complete, partial, stable, progressive & ~responded)])
+    return np.array(found).T
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (-0.3, -0.9, -0.97, -0.9),
+        (-0.8, -0.95, -0.5, -0.3),
+        (0.12, -0.4, -0.9, -1.2),
+        (0.1, 0.13, 0.2, 0.3),
+        (-0.95, -0.4, -0.9, -0.96),
+    ],
+)
+@pytest.mark.parametrize(
+    ("visits", "confirmation"),
+    [(VISITS, 28.0), ((28.0, 49.0, 70.0, 98.0), 28.0), ((14.0, 42.0, 70.0, 84.0), 28.0)],
+)
+def test_kinds_are_the_rule(sizes, visits, confirmation):
+    outcome = WHOResponse(sigma=0.08, detection=8.0, visits=visits, confirmation=confirmation)
+    diameters = 20.0 * np.exp(np.array(sizes))
+    paths = {"log_ratio": jnp.asarray(sizes)[:, None], "size": jnp.asarray(diameters)[:, None]}
+    course = Course(jnp.asarray(visits), paths, jnp.asarray(28.0))
+    none, *kinds = np.exp(np.asarray(outcome.log_kinds(course))[:, :, 0])
+    assert none == pytest.approx(0.0, abs=1e-15)
+    assert sum(kinds) == pytest.approx(1.0, abs=1e-12)
+    response = np.exp(np.asarray(outcome.log_recorded(course))[1, :, 0])
+    assert kinds[0] + kinds[1] == pytest.approx(response, rel=1e-12, abs=1e-300)
+    counted = simulated_kinds(sizes, diameters, 0.08, visits, confirmation, 8.0)
+    assert np.array(kinds) == pytest.approx(counted, abs=0.004)
+
+
+def test_without_a_limit_no_response_is_complete():
+    outcome = WHOResponse(sigma=0.05, visits=VISITS, confirmation=28.0)
+
+    def last(shift, kind):
+        paths = {"log_ratio": shift + jnp.full((4, 1), -0.4), "size": jnp.exp(shift) * jnp.ones((4, 1))}
+        return outcome.log_kinds(Course(jnp.asarray(VISITS), paths, jnp.asarray(28.0)))[kind, -1, 0]
+
+    assert last(0.0, 1) == -jnp.inf
+    for kind in (2, 3, 4):
+        slope = jax.grad(last)(0.0, kind)
+        assert slope == pytest.approx(float(last(1e-6, kind) - last(-1e-6, kind)) / 2e-6, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sigma", "shrinkage", "growth", "detection"])
+def test_gradient_of_the_kinds(name):
+    values = {"sigma": 0.08, "shrinkage": 0.7, "growth": 1.12, "detection": 8.0}
+    sizes = jnp.asarray([[-0.2, -1.0], [-0.9, -1.2], [-0.95, -1.1], [-0.8, -0.2]])
+    course = Course(
+        jnp.asarray(VISITS), {"log_ratio": sizes, "size": 20.0 * jnp.exp(sizes)}, jnp.asarray(28.0)
+    )
+
+    def chances(x):
+        outcome = WHOResponse(**values | {name: x}, visits=VISITS, confirmation=28.0)
+        return jnp.exp(outcome.log_kinds(course)[1:, -1])
+
+    x, step = values[name], 1e-6
+    found = jax.jacfwd(chances)(x)
+    assert found == pytest.approx(np.asarray(chances(x + step) - chances(x - step)) / (2 * step), abs=1e-7)
+    weights = jnp.arange(8.0).reshape(4, 2)
+    assert jax.grad(lambda v: jnp.sum(weights * chances(v)))(x) == pytest.approx(
+        float(jnp.sum(weights * found))
+    )
+
+
 def test_certain_cases():
     outcome = WHOResponse(sigma=0.05, visits=VISITS, confirmation=28.0)
     sizes = jnp.asarray([[-2.0, 3.0], [-2.0, 6.0], [-2.0, 9.0], [-2.0, 12.0]])
