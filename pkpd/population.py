@@ -27,7 +27,8 @@ def draw_patients(
     """`count` patients on scrambled Sobol points, one dimension per path in sorted order.
 
     The same seed gives the same patients under any schedule and any parameters (common random
-    numbers). The effects `shared` repeat in each of `groups`. Raises `InputError` unless `count` is at
+    numbers). The effects `shared` repeat in each of `groups`, and come after the others, to which the first
+    and best dimensions are left. Raises `InputError` unless `count` is at
     least 1 and a multiple of `groups`, and `seed` a non-negative integer.
     """
     if count < 1:
@@ -39,7 +40,7 @@ def draw_patients(
     from scipy.special import ndtri
     from scipy.stats import qmc
 
-    paths = sorted(paths)
+    paths = sorted(paths, key=lambda path: (path in shared, path))
     if not paths:
         return Patients({}, count, groups)
     points = qmc.Sobol(len(paths), scramble=True, rng=np.random.default_rng(seed)).random_base2(

@@ -141,12 +141,17 @@ def _estimate(name: str, e: dict[str, Any]) -> list[object]:
 
 
 def _quality(found: Any, quick: bool) -> str:
+    from pkpd.infer.crowd import SCRAMBLES
+
     d = found.diagnostics
     count = len(found.starts["log_density"])
     starts = f"{d['starts_agree']} of {count} starts agree; gradient {found.gradient:.1e}"
-    most = {key: max(v[key] for v in d["patients"].values()) for key in ("probability", "estimate")}
+    patients = d["patients"]
     noise = "twice the virtual patients, or as many others, change a probability by up to "
-    noise += f"{most['probability']:.4f} and an estimate by up to {most['estimate']:.3f} posterior SD"
+    noise += (
+        f"{patients['probability']:.4f} and an estimate by up to {patients['estimate']:.3f} posterior SD "
+    )
+    noise += f"(log density at the mode over {SCRAMBLES} sets of patients: SD {patients['noise']:.3f})"
     if quick:
         trust = f"Pareto k {d['pareto_k']:.2f}"
         return f"A quick look by the normal approximation ({trust}), not the answer. {starts}; {noise}."

@@ -1,6 +1,7 @@
 """Whether there are enough virtual patients: what an answer would be with others."""
 
-import jax
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -8,41 +9,54 @@ from jaxtyping import Array, Float
 from pkpd.infer.problem import Point, Problem, compiled, marginals
 from pkpd.population import Patients
 
+SCRAMBLES = 16
+
+Evaluate = Callable[[Patients, Point], tuple[Array, Array]]
+
 
 def patient_changes(
-    problem: Problem, points: Float[np.ndarray, "draws params"], seed: int = 10_000
-) -> dict[str, dict[str, float]]:
+    problem: Problem,
+    mode: Float[np.ndarray, " params"],
+    points: Float[np.ndarray, "draws params"],
+    seed: int = 10_000,
+) -> dict[str, float]:
     """How an answer changes with twice the virtual patients, and with as many others.
 
+    `noise` is the standard deviation of the log density at the mode over `SCRAMBLES` sets of patients.
     The posterior under other patients is the sample under the fit's, reweighted by the ratio of the
-    likelihoods. `log_density` is the spread of that ratio, `probability` the largest change of an arm's
-    mean probability, `estimate` that of a parameter's mean in posterior standard deviations.
+    likelihoods: `probability` is the largest change of an arm's mean probability, `estimate` that of a
+    parameter's mean in posterior standard deviations.
     """
-    count = problem.patients.count
-    crowds = {"doubled": problem.crowd(2 * count, seed), "others": problem.crowd(count, seed + 1)}
-    log_likelihood, chances = _evaluate(problem, problem.patients, points)
-    found = {}
-    for name, crowd in crowds.items():
-        new_log_likelihood, new_chances = _evaluate(problem, crowd, points)
-        ratio = new_log_likelihood - log_likelihood
-        weights = np.exp(ratio - ratio.max())
-        weights /= weights.sum()
-        moved = weights @ points - points.mean(axis=0)
-        found[name] = {
-            "log_density": float(ratio.std()),
-            "probability": float(np.max(np.abs(weights @ new_chances - chances.mean(axis=0)))),
-            "estimate": float(np.max(np.abs(moved) / points.std(axis=0))),
-        }
-    return found
-
-
-def _evaluate(problem: Problem, patients: Patients, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log likelihood [draws] and probabilities of all endpoints [draws, endpoints] with some patients."""
 
     def one(problem: Problem, x: Point) -> tuple[Array, Array]:
         tables = problem.log_tables(x)
         return problem.log_likelihood_of(tables), jnp.concatenate([marginals(table) for table in tables])
 
-    run = compiled(problem, lambda p, xs: jax.lax.map(lambda x: one(p, x), xs))
-    values, chances = run(patients, jnp.asarray(points))
-    return np.asarray(values), np.asarray(chances)
+    evaluate, count = compiled(problem, one), problem.patients.count
+    crowds = [problem.crowd(count, seed + k) for k in range(SCRAMBLES)]
+    values = [float(evaluate(crowd, jnp.asarray(mode))[0]) for crowd in crowds]
+    first = _along(evaluate, problem.patients, points)
+    others = [_along(evaluate, crowd, points) for crowd in (crowds[0], problem.crowd(2 * count, seed))]
+    changes = [_change(points, first, other) for other in others]
+    return {
+        "noise": float(np.std(values, ddof=1)),
+        "probability": max(probability for probability, _ in changes),
+        "estimate": max(estimate for _, estimate in changes),
+    }
+
+
+def _along(evaluate: Evaluate, patients: Patients, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log likelihood [draws] and probabilities of all endpoints [draws, endpoints] with some patients."""
+    values, chances = zip(*(evaluate(patients, jnp.asarray(x)) for x in points), strict=True)
+    return np.array(values), np.array(chances)
+
+
+def _change(
+    points: np.ndarray, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]
+) -> tuple[float, float]:
+    ratio = after[0] - before[0]
+    weights = np.exp(ratio - ratio.max())
+    weights /= weights.sum()
+    moved = weights @ points - points.mean(axis=0)
+    probability = weights @ after[1] - before[1].mean(axis=0)
+    return float(np.max(np.abs(probability))), float(np.max(np.abs(moved) / points.std(axis=0)))

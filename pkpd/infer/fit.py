@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,22 +19,10 @@ from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_start
 from pkpd.infer.nuts import sample
 from pkpd.infer.predict import Predicted, predict, thin
 from pkpd.infer.problem import Arm, Problem
+from pkpd.infer.settings import DEFAULT, GATES, Settings
 from pkpd.simulation import label
 
 Progress = Callable[[str], None]
-GATES = {"rhat": 1.01, "ess_bulk": 400.0, "divergent": 0.01, "starts_agree": 14.0, "gradient": 1e-3}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to estimate, and what an answer must meet."""
-
-    starts: int = 16
-    chains: int = 4
-    warmup: int = 500
-    draws: int = 500
-    seed: int = 0
-    gates: Mapping[str, float] = field(default_factory=lambda: dict(GATES))
 
 
 @dataclass(frozen=True)
@@ -68,7 +56,7 @@ class Fit:
 
 def fit_problem(
     problem: Problem,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULT,
     others: Sequence[Arm] = (),
     quick: bool = False,
     progress: Progress | None = None,
@@ -98,7 +86,7 @@ def fit_problem(
     say("checking the normal approximation and the virtual patients")
     found["pareto_k"] = laplace.trust(problem, normal, seed=settings.seed)
     some = thin(points, 400)
-    found["patients"] = patient_changes(problem, some)
+    found["patients"] = patient_changes(problem, mode.point, some)
     say("predicting")
     found["starts_agree"] = agreeing(climbed, mode)
     fitted = predict(problem, problem.arms, mode.point, some)
@@ -138,6 +126,7 @@ def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: boo
         "gradient": mode.gradient < gates["gradient"],
         "hessian_positive": bool(np.linalg.eigvalsh(mode.hessian)[0] > 0),
         "starts_agree": found["starts_agree"] >= min(gates["starts_agree"], settings.starts),
+        "patient_noise": found["patients"]["noise"] <= gates["patient_noise"],
     }
     if quick:
         return checks

@@ -1,13 +1,14 @@
 """A question as written: read and checked, nothing resolved yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from pkpd.arms import ArmTable, load_arms
 from pkpd.catalogue import read_toml
 from pkpd.checks import Findings, InputError, did_you_mean
+from pkpd.infer.settings import GATES, Settings
 from pkpd.records.files import question_names, question_path
 
 KEYS = (
@@ -27,8 +28,7 @@ KEYS = (
     "gates",
 )
 LIKELIHOODS = ("joint", "product")
-ESTIMATOR = {"starts": 16, "chains": 4, "warmup": 500, "draws": 500, "seed": 0}
-GATES = {"rhat": 1.01, "ess_bulk": 400.0, "divergent": 0.01, "starts_agree": 14.0, "gradient": 1e-3}
+ESTIMATOR = {f.name: f.default for f in fields(Settings) if f.name != "gates"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,8 @@ class Question:
         return [arm.source for arm in self.arms]
 
     @property
-    def settings(self) -> Any:
+    def settings(self) -> Settings:
         """The estimator's settings."""
-        from pkpd.infer.fit import Settings
-
         return Settings(**self.estimator, gates=dict(self.gates))
 
 

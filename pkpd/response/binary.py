@@ -37,7 +37,7 @@ class PerformanceStatus(AbstractRecord):
         return (self.assessed,)
 
     def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
-        now = jnp.searchsorted(course.times, self.assessed)
+        now = course.row(self.assessed)
         effect = summarise(self.summary, course)[now]
         return _from_logit(self.b0 + self.b_effect * effect + self.b_direct * course.paths["direct"][now])
 

@@ -33,6 +33,10 @@ class Course(eqx.Module):
         weight = jnp.clip((time - self.times[left]) / (self.times[right] - self.times[left]), 0.0, 1.0)
         return path[left] + (path[right] - path[left]) * weight
 
+    def row(self, time: Scalar) -> Array:
+        """The place of a time among the times, else of the next, else of the last."""
+        return jnp.clip(jnp.searchsorted(self.times, time - 1e-9 * self.block), 0, len(self.times) - 1)
+
     def integral(self, port: str) -> Path:
         """Cumulative integral of a path (trapezoid on the times)."""
         path = self.paths[port]

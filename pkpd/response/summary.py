@@ -24,7 +24,6 @@ def summarise(kind: str, course: Course) -> Path:
     if kind == "cumulative":
         return total / block
     end = course.treated if kind == "block mean" else block
-    last = jnp.clip(jnp.searchsorted(course.times, end), 0, len(course.times) - 1)
-    held = total[jnp.minimum(jnp.arange(len(course.times)), last)]
+    held = total[jnp.minimum(jnp.arange(len(course.times)), course.row(end))]
     length = jnp.maximum(jnp.minimum(times, course.treated), 1e-9) if kind == "block mean" else block
     return held / length

@@ -57,7 +57,7 @@ class WeibullSurvival(AbstractSurvival):
 
     def log_ratio(self, course: Course) -> Path:
         """Log of the hazard over its baseline along the course."""
-        frozen = jnp.searchsorted(course.times, self.freeze)
+        frozen = course.row(self.freeze)
         path = course.paths["log_ratio"]
         path = jnp.where((jnp.arange(len(path)) <= frozen)[:, None], path, path[frozen])
         size = jnp.exp(jnp.minimum(path, jnp.log(self.size_cap)))

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pkpd.component import Component
 from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
+from pkpd.parameters import Scalar
 from pkpd.solve.calendar import REST, Calendar, Past, calendar
 from pkpd.solve.day_doses import DayDoses
 from pkpd.solve.halves import Halves, halves
-from pkpd.solve.solver import AbstractSolver, clock, earliest, first_dose, jumps_of, start_states
+from pkpd.solve.solver import AbstractSolver, clock, earliest, first_dose, jumps_of
 from pkpd.solve.stepper import NODES, Given, State, step
 from pkpd.solve.structure import structure, system
 from pkpd.solve.timeline import Panels, layout, panels
@@ -78,12 +80,16 @@ class Daily(AbstractSolver):
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         parts = halves(model)
-        day = model.units.day
+        day, few = model.units.day, patients // self.groups
         plan = calendar(events, times, day, dict(model.typical_lags))
-        since = first_dose(model, jumps_of(model, events, patients))
-        table, upper = self._kinetics(model, parts, events, plan, patients)
-        first = {s: v for s, v in start_states(model, patients).items() if s in parts.slow_states}
-        model = jax.tree.map(lambda v: jnp.broadcast_to(v, (patients,)), model)
+        group = jax.tree.map(lambda v: v[:few] if jnp.ndim(v) == 1 else v, model)
+        since = first_dose(group, jumps_of(group, events, few))
+        table, upper = self._table(group, parts, events, plan, few)
+        model = self._in_groups(model, parts, few)
+
+        def change(values: State, time: Array, signals: State) -> State:
+            found = model.derivative(values, clock(time, since), parts.slow, parts.slow, signals)
+            return {s: jnp.asarray(found[s]) for s in values}
 
         def advance(y: State, run: State, origin: Array, start: Array, length: Array) -> State:
             level = parts.log_level(model, y) / upper if parts.coupled else jnp.zeros(())
@@ -92,14 +98,16 @@ class Daily(AbstractSolver):
             def slope(values: State, share: float) -> State:
                 time = start + share * length
                 signals = {s: _horner(c, (time - origin) / day) for s, c in course.items()}
-                change = model.derivative(values, clock(time, since), parts.slow, parts.slow, signals)
-                return {s: jnp.asarray(change[s]) for s in values}
+                return change(values, time, signals)
 
             return _runge_kutta(slope, y, length)
 
         def window(y: State, x: tuple) -> tuple[State, State]:
             return advance(y, *x), y
 
+        initial = {s: jnp.asarray(v, float) for s, v in model.initial().items() if s in parts.slow_states}
+        still = {s: jnp.zeros(few) for s in parts.boundary}
+        first = _widened(initial, lambda y: change(y, jnp.zeros(()), still))
         windows = (
             _rows(table, plan.run),
             *map(jnp.asarray, (plan.origin[:-1], plan.start[:-1], np.diff(plan.start))),
@@ -119,16 +127,25 @@ class Daily(AbstractSolver):
             )
             at[between] = len(plan.start) + np.arange(len(between))
             path = {s: jnp.concatenate([path[s], moved[s]]) for s in path}
-        return _rows(path, at)
+        every = (len(wanted), self.groups, few)
+        rows = {s: v.reshape(len(v), -1, few) for s, v in _rows(path, at).items()}
+        return {s: jnp.broadcast_to(v, every).reshape(len(wanted), patients) for s, v in rows.items()}
 
-    def _kinetics(
-        self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int
-    ) -> tuple[State, Array]:
-        """The table of all patients from that of one group."""
-        few = patients // self.groups
-        group = jax.tree.map(lambda v: v[:few] if jnp.ndim(v) == 1 else v, model)
-        found = self._table(group, parts, events, plan, few)
-        return jax.tree.map(lambda v: jnp.concatenate([v] * self.groups, axis=-1), found)
+    def _in_groups(self, model: Model, parts: Halves, few: int) -> Model:
+        """Parameters as [few] where every group has the same, else as [groups, few]."""
+        repeated = parts.fast | {parts.pool or ""}
+
+        def shaped(name: str, part: Component) -> Component:
+            def leaf(v: Scalar) -> Array:
+                v = jnp.asarray(v)
+                if v.ndim == 0:
+                    return jnp.broadcast_to(v, (few,))
+                return v[:few] if name in repeated else v.reshape(self.groups, few)
+
+            return jax.tree.map(leaf, part)
+
+        components = {name: shaped(name, part) for name, part in model.components.items()}
+        return eqx.tree_at(lambda m: m.components, model, components)
 
     def _table(
         self, model: Model, parts: Halves, events: Events, plan: Calendar, patients: int
@@ -256,6 +273,14 @@ def _column(doses: DayDoses, kind: int, past: Past, grid: Panels, states: Sequen
 def _rows(table: State, index: np.ndarray) -> State:
     """Rows of a table, by a product that is differentiated faster than a look-up."""
     return {s: jnp.tensordot(np.eye(len(v))[index], v, 1) for s, v in table.items()}
+
+
+def _widened(y: State, slope: Callable[[State], State]) -> State:
+    """States in the shape that their slopes give them; a chain of states passes it on one by one."""
+    for _ in y:
+        shapes = {s: v.shape for s, v in jax.eval_shape(slope, y).items()}
+        y = {s: jnp.broadcast_to(v, jnp.broadcast_shapes(v.shape, shapes[s])) for s, v in y.items()}
+    return y
 
 
 def _horner(coefficients: Sequence[Array] | Array, x: Array) -> Array:

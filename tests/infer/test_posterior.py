@@ -8,18 +8,20 @@ from scipy.stats import binom, norm
 
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
-from pkpd.infer.fit import Settings, fit_problem
+from pkpd.infer.fit import fit_problem
 from pkpd.infer.laplace import approximate, trust
 from pkpd.infer.mode import climb, gradient_of, hessian, polish, prior_starts
 from pkpd.infer.nuts import sample
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Arm, Problem
+from pkpd.infer.settings import Settings
 from pkpd.model import wire
-from pkpd.pd import Turnover
+from pkpd.pd import TumourGrowth, Turnover
 from pkpd.population import draw_patients
 from pkpd.response import WeibullSurvival
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind
+from pkpd.solve import FixedGrid
 
 EVENTS, N, SPREAD = 12, 50, 0.7
 GRID = np.linspace(-5, 4, 20_001)
@@ -107,5 +109,25 @@ def test_a_gate_that_is_missed_is_a_status(problem):
 
 def test_patients_who_do_not_differ_change_nothing(problem, found):
     normal = found[3]
-    changes = patient_changes(problem, normal.points(normal.draw(50)))
-    assert changes["doubled"] == pytest.approx({"log_density": 0, "probability": 0, "estimate": 0}, abs=1e-9)
+    changes = patient_changes(problem, normal.top.point, normal.points(normal.draw(50)))
+    assert changes == pytest.approx({"noise": 0, "probability": 0, "estimate": 0}, abs=1e-9)
+
+
+def test_more_patients_make_less_noise():
+    parts = {"pool": Turnover(kout=0.1), "tumour": TumourGrowth(kg=0.003, kkill=0.0)}
+    survival = WeibullSurvival(scale=0.004, shape=1.2, b_size=0.9, freeze=84.0)
+    wires = {"tumour": {"excess": "pool.excess"}, "survival": {"log_ratio": "tumour.log_ratio"}}
+    model = wire(parts, wires, outcomes={"survival": survival}, variability={"tumour.kg": 1.0})
+    arm = Arm(bind(model, "none"), "study", "arm", N, (Endpoint("alive", 365.0),), (EVENTS,))
+    priors = (("survival.scale", Prior("lognormal", 0.004, SPREAD)),)
+    points = np.linspace(-1.0, 1.0, 20)[:, None]
+    few, many = (
+        patient_changes(
+            Problem(model, (arm,), draw_patients(model.variability, n), FixedGrid(2.0), priors=priors),
+            np.zeros(1),
+            points,
+        )
+        for n in (4, 64)
+    )
+    for key, value in few.items():
+        assert 0.0 < many[key] < value / 4, key
