@@ -198,14 +198,12 @@ def _contraction(problem: Problem, points: np.ndarray) -> dict[str, float]:
 
 def _estimates(problem: Problem, mode: Mode, points: np.ndarray) -> dict[str, dict[str, Any]]:
     flat = points.reshape(-1, points.shape[-1])
-    declared, contraction = problem.model.declared, _contraction(problem, points)
-    found = {}
+    contraction, found = _contraction(problem, points), {}
     for i, (path, prior) in enumerate(problem.priors):
         values = np.asarray(prior.natural(jnp.asarray(flat[:, i])))
-        dimension = declared[path].dimension
         found[path] = {
             "value": float(prior.natural(jnp.asarray(mode.point[i]))),
-            "unit": "" if dimension == "*" else problem.model.units.unit(dimension),
+            "unit": problem.unit(path),
             "se": float(values.std(ddof=1)),
             "ci95": [float(v) for v in np.quantile(values, [0.025, 0.975])],
             "prior_sd": prior.sd(),

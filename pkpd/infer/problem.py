@@ -38,6 +38,7 @@ class Problem(eqx.Module):
     """Everything that a fit needs, resolved to numbers.
 
     A point `x` [params] is standard normal under the prior; `values(x)` are the parameters.
+    `units` are those of parameters that may have any dimension.
     `joint` chooses the exact probability of an arm's counts, which share their patients, over the
     product of binomials.
     """
@@ -47,6 +48,7 @@ class Problem(eqx.Module):
     patients: Patients
     solver: AbstractSolver = Daily()
     priors: tuple[tuple[str, Prior], ...] = eqx.field(static=True, default=())
+    units: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
     origin: float = eqx.field(static=True, default=0.0)
     joint: bool = eqx.field(static=True, default=True)
 
@@ -58,6 +60,11 @@ class Problem(eqx.Module):
     def names(self) -> tuple[str, ...]:
         """Paths of the free parameters, in the order of a point."""
         return tuple(path for path, _ in self.priors)
+
+    def unit(self, path: str) -> str:
+        """The unit of a parameter's values."""
+        known, dimension = dict(self.units), self.model.declared[path].dimension
+        return known.get(path, "") if dimension == "*" else self.model.units.unit(dimension)
 
     def values(self, x: Point) -> dict[str, Array]:
         """The free parameters at a point, in the model's units."""

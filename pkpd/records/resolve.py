@@ -66,6 +66,7 @@ def _resolve(question: Question) -> Resolved:
         patients=sample_patients(model, count, seed, groups),
         solver=_solver(model, groups),
         priors=free(priors),
+        units=tuple((path, model.units.unit(q.dimension)) for path, q in card.parameters.items()),
         origin=origin,
         joint=question.likelihood == "joint",
     )
