@@ -97,11 +97,45 @@ def test_bad_input(run, tmp_path, words, message):
     assert (code, out) == (2, "")
     assert message in err
     assert "nothing was written" in err
-    code, out, _ = run(*words, *(["--json"] if words[0] != "new" else []))
+    code, out, _ = run(*words, "--json")
     assert code == 2
-    if words[0] != "new":
-        assert set(json.loads(out)["errors"][0]) == {"file", "place", "rule", "value", "hint"}
+    assert set(json.loads(out)["errors"][0]) == {"file", "place", "rule", "value", "hint"}
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written(run, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
+    for target in (("--out", "x.json"), ("--plot", "pictures"), ("--seal",)):
+        code, _, err = run("fit", "lissoni1995/joint", *target)
+        assert code == 2
+        assert target[0] in err
+        assert "can be written" in err
+
+
+def test_a_write_that_fails_leaves_nothing(run, tmp_path, monkeypatch):
+    def full(self, target):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    code, _, err = run("new", "model", "mine")
+    assert code == 2
+    assert "mine.toml: must be a file that can be used: No space left on device" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_stopped_by_hand(run, monkeypatch):
+    def stop(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pkpd.catalogue.load_card", stop)
+    code, _, err = run("show", "melatonin")
+    assert code == 130
+    assert "nothing was written" in err
+
+
+def test_new_tells_what_it_wrote(run):
+    code, out, _ = run("new", "fit", "mine", "--json")
+    assert (code, json.loads(out)) == (0, {"wrote": ["mine.toml", "arms.csv"]})
 
 
 def test_simulate(run, tmp_path):

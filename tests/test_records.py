@@ -131,7 +131,20 @@ def test_all_faults_at_once(folder):
     doctored(folder, "starts = 16", "starts = 0")
     doctored(folder, 'likelihood = "joint"', 'likelihood = "jiont"')
     doctored(folder, "[gates]", "[gaits]")
-    assert len(faults(folder / "joint.toml")) == 3
+    doctored(folder, "sd = 0.35", "sd = -0.35")
+    evidence = folder / "arms.csv"
+    evidence.write_text(evidence.read_text("utf-8").replace(",control,", ",contrl,"), "utf-8")
+    found = faults(folder / "joint.toml")
+    assert len(found) == 5
+    assert any("arms.csv: line 5, regimen: must be a regimen" in fault for fault in found)
+
+
+def test_a_model_beside_the_question(folder):
+    for name in ("neuroimmunotherapy", "aldesleukin", "melatonin"):
+        shutil.copy(shipped("models") / f"{name}.toml", folder / f"{name}.toml")
+    path = doctored(folder, 'model = "neuroimmunotherapy"', 'model = "neuroimmunotherapy.toml"')
+    assert faults(path) == []
+    assert resolve(load_question(path)).problem.model.digest
 
 
 def test_a_prior_from_the_fitted_trial_is_refused(folder):
@@ -140,6 +153,25 @@ def test_a_prior_from_the_fitted_trial_is_refused(folder):
     )
     found = faults(doctored(folder, '"survival.scale" = { from = "model" }', new))
     assert any("must not come from the fitted trial" in fault and "L1995_SCC" in fault for fault in found)
+
+
+def test_a_number_of_the_model_from_the_fitted_paper_is_refused(folder):
+    """The same publication under another name: found by its DOI or by year, volume and page."""
+    evidence = folder / "arms.csv"
+    text, trial = evidence.read_text("utf-8"), "Support Care Cancer 1995;3:194-197, doi 10.1007/BF00368890"
+    assert trial in text
+    for cited in ("doi: 10.1111/j.1365-2567.2007.02573.x", "Immunology 2007;121:258-265"):
+        evidence.write_text(text.replace(trial, cited), "utf-8")
+        (found,) = faults(folder / "joint.toml")
+        assert "priors.effector.kout: must not come from the fitted trial" in found
+        assert "zhang2007" in found
+
+
+def test_a_prior_with_an_unknown_source(folder):
+    new = '"survival.scale" = { family = "lognormal", median = 1, log_sd = 1, why = "x", source = "chan217" }'
+    (found,) = faults(doctored(folder, '"survival.scale" = { from = "model" }', new))
+    assert "source: must be a source of the model file" in found
+    assert 'Did you mean "chan2017"?' in found
 
 
 SLOW = """[set]

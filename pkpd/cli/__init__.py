@@ -1,7 +1,5 @@
 """The command line: `pkpd COMMAND`."""
 
-import sys
-
 import typer
 
 from pkpd.cli import catalogue, estimate, output, run
@@ -29,5 +27,4 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 
 def main() -> None:
     """Runs the command line; exit 0 done, 1 the computation failed, 2 bad input."""
-    with output.reported("--json" in sys.argv):
-        app()
+    app()

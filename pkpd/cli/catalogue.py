@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from pkpd.cli.output import JSON, number, print_json, table
+from pkpd.cli.output import JSON, number, print_json, reporting, table
 
 TEMPLATES = {"model": "drug.toml", "fit": "fit.toml"}
 EVIDENCE = """study,arm,endpoint,n,events,regimen,source,at,note
@@ -17,7 +17,7 @@ invented,control,CR+PR,38,1,control,your paper,Table 1,an example
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     for command in (models, show, cite, check, doctor, new):
-        app.command()(command)
+        app.command()(reporting(command))
 
 
 def models(as_json: bool = JSON) -> None:
@@ -153,10 +153,29 @@ def _words(value: object) -> str:
     return str(value)
 
 
-def new(kind: str, name: str) -> None:
+def new(kind: str, name: str, as_json: bool = JSON) -> None:
     """Writes a commented template NAME.toml that `check` accepts. Example: pkpd new model mydrug"""
     from importlib import resources
 
+    from pkpd.files import written
+
+    path = _new_path(kind, name)
+    text = (resources.files("pkpd") / "cli" / "templates" / TEMPLATES[kind]).read_text("utf-8")
+    texts, evidence = {path: text.replace("NAME", path.stem)}, path.with_name("arms.csv")
+    if kind == "fit" and not evidence.exists():
+        texts[evidence] = EVIDENCE
+    for target, content in texts.items():
+        with written(target) as part:
+            part.write_text(content, "utf-8")
+    if as_json:
+        return print_json({"wrote": [str(target) for target in texts]})
+    if evidence in texts:
+        typer.echo(f"Wrote {evidence}, an invented example of evidence: replace it")
+    return typer.echo(f"Wrote {path}; check it with: pkpd check {path}")
+
+
+def _new_path(kind: str, name: str) -> Path:
+    """Where a template goes; raises `InputError` where it cannot."""
     from pkpd.checks import did_you_mean, fail
     from pkpd.dosing.language import is_name
 
@@ -169,10 +188,4 @@ def new(kind: str, name: str) -> None:
         raise fail("name", "must be a word of small letters, digits and underscores", path.stem)
     if not path.parent.is_dir():
         raise fail("name", "must lie in a folder that exists", str(path.parent))
-    text = (resources.files("pkpd") / "cli" / "templates" / TEMPLATES[kind]).read_text("utf-8")
-    evidence = path.with_name("arms.csv")
-    path.write_text(text.replace("NAME", path.stem), "utf-8")
-    if kind == "fit" and not evidence.exists():
-        evidence.write_text(EVIDENCE, "utf-8")
-        typer.echo(f"Wrote {evidence}, an invented example of evidence: replace it")
-    typer.echo(f"Wrote {path}; check it with: pkpd check {path}")
+    return path

@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, table
+from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, reporting, table
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    app.command()(fit)
+    app.command()(reporting(fit))
 
 
 def fit(

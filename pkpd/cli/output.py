@@ -4,19 +4,32 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import typer
 
 from pkpd.checks import Fault, InputError
+from pkpd.files import plain
 
 JSON = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
 QUIET = typer.Option(False, "--quiet", "-q", help="No progress messages.")
 DISCLAIMER = "For research, not for treatment decisions."
 
 
+def reporting(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that tells bad input as a list of faults, before its caller sees an exception."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        with _reported("--json" in sys.argv):
+            command(*args, **kwargs)
+
+    return run
+
+
 @contextmanager
-def reported(as_json: bool) -> Iterator[None]:
+def _reported(as_json: bool) -> Iterator[None]:
     """Turns bad input into a list of faults and exit code 2, and a failed write into the same."""
     try:
         yield
@@ -44,19 +57,7 @@ def _print_faults(faults: Sequence[Fault], as_json: bool) -> None:
 
 def print_json(content: Mapping[str, Any]) -> None:
     """One JSON object on stdout; NaN and infinity become null."""
-    print(json.dumps(_plain(content), ensure_ascii=False, allow_nan=False, indent=1))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+    print(json.dumps(plain(content), ensure_ascii=False, allow_nan=False, indent=1))
 
 
 def progress(quiet: bool) -> Callable[[str], None]:

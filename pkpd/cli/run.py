@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, table
+from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, reporting, table
 
 SUFFIXES = (".csv", ".nc", ".parquet")
 EXTRAS = {".nc": "netcdf", ".parquet": "parquet"}
@@ -13,7 +13,7 @@ EXTRAS = {".nc": "netcdf", ".parquet": "parquet"}
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    app.command()(simulate)
+    app.command()(reporting(simulate))
 
 
 def simulate(
@@ -149,18 +149,16 @@ def _plot(built: Any, regimen: str, patients: int, seed: int, path: str) -> None
 
 def _write(results: list[Any], out: str) -> None:
     """A tidy CSV (one row per draw, time, patient and output) or a labelled file; whole or not at all."""
+    from pkpd.files import written
+
     path = Path(out)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with written(path) as part:
         if path.suffix == ".csv":
             _write_csv(results, part)
         elif path.suffix == ".nc":
             results[0].to_xarray().to_netcdf(part, engine="h5netcdf")
         else:
             results[0].to_xarray().to_dataframe().reset_index().to_parquet(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_csv(results: list[Any], path: Path) -> None:

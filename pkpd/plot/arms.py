@@ -18,6 +18,10 @@ Row = Mapping[str, Any]
 Names = Callable[[Row], str]
 WORDS: Mapping[str, str] = {
     "regression": "Tumour regression (CR + PR)",
+    "cr": "Complete response",
+    "pr": "Partial response",
+    "sd": "Stable disease",
+    "pd": "Progressive disease",
     "ps_improved": "Performance status improved",
     "il2_alone": "IL-2 alone",
 }

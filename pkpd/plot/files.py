@@ -1,12 +1,12 @@
 """Pictures as files."""
 
-import os
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from pkpd.checks import Findings, did_you_mean, fail
+from pkpd.files import written
 
 METADATA: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -20,17 +20,17 @@ def save(figure: Figure, path: str | Path, dpi: float = 200.0) -> Path:
     path = Path(path)
     ending = path.suffix.lstrip(".").lower()
     _check(path, ending)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as file, mpl.rc_context({"svg.hashsalt": "pkpd"}):
+        with (
+            written(path) as part,
+            part.open("xb") as file,
+            mpl.rc_context({"svg.hashsalt": "pkpd"}),
+        ):
             figure.savefig(file, format=ending, dpi=dpi, metadata=METADATA[ending])
-        part.replace(path)
     except OSError as error:
         raise fail(
             "", "must be a file that can be written", hint=f"{error.strerror}.", file=str(path)
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -9,7 +9,7 @@ from .files import is_question as is_question
 from .files import question_names as question_names
 from .files import question_titles as question_titles
 from .question import Question as Question
-from .question import load_question as load_question
 from .resolve import Resolved as Resolved
 from .resolve import digest as digest
+from .resolve import load_question as load_question
 from .resolve import resolve as resolve

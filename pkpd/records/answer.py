@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pkpd.checks import InputError, fail
-from pkpd.records.question import Question, load_question
-from pkpd.records.resolve import Resolved, resolve
+from pkpd.files import plain, written
+from pkpd.records.question import Question
+from pkpd.records.resolve import Resolved, load_question, resolve
 
 if TYPE_CHECKING:
     from pkpd.infer.fit import Fit
@@ -81,7 +82,7 @@ def write_answer(path: Path, answer: dict[str, Any], fit: "Fit") -> None:
         text = _draws_text(fit.draws, fit.problem.names)
         content["draws"] = {"file": draws_path.name, "sha256": _sha(text), "count": text.count("\n") - 1}
         _replace(draws_path, text)
-    _replace(path, json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _replace(path, json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def seal(question: Question, answer: dict[str, Any], fit: "Fit") -> None:
@@ -150,26 +151,9 @@ def _draws_text(draws: np.ndarray, names: Sequence[str]) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with written(path) as part:
         part.write_text(text, "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """JSON types only; numbers that are not finite become null."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

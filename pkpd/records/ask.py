@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pkpd.devices import float64
-from pkpd.records.question import load_question
-from pkpd.records.resolve import resolve
+from pkpd.records.resolve import load_question, resolve
 
 if TYPE_CHECKING:
     from pkpd.infer.fit import Fit

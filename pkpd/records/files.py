@@ -56,8 +56,7 @@ def question_path(name_or_path: str | Path) -> Path:
 def check_file(name: str) -> list[Fault]:
     """All faults of a model, fit or arms file."""
     from pkpd.arms import check_arms
-    from pkpd.records.question import load_question
-    from pkpd.records.resolve import resolve
+    from pkpd.records.resolve import load_question, resolve
 
     if name.endswith(".csv"):
         return check_arms(name)

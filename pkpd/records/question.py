@@ -40,6 +40,7 @@ class Question:
     label: str
     title: str
     model: str
+    evidence: str
     arms: tuple[ArmTable, ...]
     origin: str
     likelihood: str
@@ -63,8 +64,11 @@ class Question:
         return Settings(**self.estimator, gates=dict(self.gates))
 
 
-def load_question(name_or_path: str | Path) -> Question:
-    """Reads a question and its evidence; raises `InputError` with every fault of both."""
+def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
+    """Reads a question and its evidence; what is at fault in either is replaced by nothing.
+
+    Raises `InputError` where there is no file, or none that can be read.
+    """
     path = question_path(name_or_path)
     stored = str(name_or_path) in question_names()
     label = f"fits/{name_or_path}.toml" if stored else path.as_posix()
@@ -84,7 +88,8 @@ def load_question(name_or_path: str | Path) -> Question:
         findings.add(
             "likelihood", "must be joint or product", likelihood, did_you_mean(likelihood, LIKELIHOODS)
         )
-    arms = _evidence(path.parent, _text(content, "evidence", findings), findings)
+    evidence = _text(content, "evidence", findings)
+    arms = _evidence(path.parent, evidence, findings)
     if not tables["priors"]:
         findings.add("priors", "must name at least one free parameter")
     question = Question(
@@ -92,7 +97,8 @@ def load_question(name_or_path: str | Path) -> Question:
         path=path,
         label=label,
         title=_text(content, "title", findings, default=""),
-        model=_text(content, "model", findings),
+        model=_model(path.parent, _text(content, "model", findings)),
+        evidence=(Path(label).parent / evidence).as_posix(),
         arms=arms,
         origin=_text(content, "origin", findings, default="0 d"),
         likelihood=likelihood,
@@ -105,8 +111,12 @@ def load_question(name_or_path: str | Path) -> Question:
         estimator=_numbers(tables["estimator"], ESTIMATOR, "estimator", findings, whole=True),
         gates=_numbers(tables["gates"], GATES, "gates", findings, whole=False),
     )
-    findings.raise_if_any()
-    return question
+    return question, findings
+
+
+def _model(folder: Path, name: str) -> str:
+    """A model of the catalogue, or a path that starts at the question."""
+    return (folder / name).as_posix() if name.endswith(".toml") else name
 
 
 def _text(content: Mapping[str, Any], key: str, findings: Findings, default: str | None = None) -> str:

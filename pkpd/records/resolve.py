@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 
+from pkpd.arms import ArmTable
 from pkpd.card import ASSUMED, Card, Quantity
 from pkpd.catalogue import load_card, load_model
 from pkpd.checks import Findings, InputError, did_you_mean
@@ -19,7 +21,8 @@ from pkpd.dosing.events import Events
 from pkpd.infer.prior import Prior, beta1_below
 from pkpd.infer.problem import Arm, Problem, free
 from pkpd.model import Model
-from pkpd.records.question import Question
+from pkpd.population import typical_patient
+from pkpd.records.question import Question, read_question
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, label, model_endpoints, sample_patients, survives
 from pkpd.solve import AbstractSolver, Daily, FixedGrid
@@ -50,28 +53,54 @@ def resolve(question: Question) -> Resolved:
         return _resolve(question)
 
 
-def _resolve(question: Question) -> Resolved:
+def load_question(name_or_path: str | Path) -> Question:
+    """Reads a question and its evidence; raises `InputError` with every fault of both.
+
+    Where there is one, the faults that show only against the model are told with it.
+    """
+    question, findings = read_question(name_or_path)
+    if findings.faults and question.model:
+        with float64():
+            try:
+                _parts(question)
+            except InputError as error:
+                findings.adopt(error)
+    findings.raise_if_any()
+    return question
+
+
+def _parts(question: Question) -> tuple[Problem, tuple[Arm, ...]]:
+    """The problem without its patients, and the arms to predict besides."""
     findings = Findings(question.label)
-    card, model = load_card(question.model), load_model(question.model)
+    try:
+        card, model = load_card(question.model), load_model(question.model)
+    except InputError as error:
+        findings.adopt(error)
+        raise InputError(findings.faults) from error
     model = _with_settings(_with_fixed(model, card, question, findings), question, findings)
     priors = _priors(model, card, question, findings)
     origin = _origin(model, question.origin, findings)
     arms = [_arm(model, question, table, findings) for table in question.arms]
     others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
     findings.raise_if_any()
-    count, seed, groups = question.patients
     problem = Problem(
         model=model,
         arms=tuple(a for a in arms if a is not None),
-        patients=sample_patients(model, count, seed, groups),
-        solver=_solver(model, groups),
+        patients=typical_patient(),
         priors=free(priors),
         units=tuple((path, model.units.unit(q.dimension)) for path, q in card.parameters.items()),
         origin=origin,
         joint=question.likelihood == "joint",
     )
-    kept = tuple(a for a in others if a is not None)
-    return Resolved(problem, kept, digest(question, problem, kept))
+    return problem, tuple(a for a in others if a is not None)
+
+
+def _resolve(question: Question) -> Resolved:
+    problem, others = _parts(question)
+    count, seed, groups = question.patients
+    patients, solver = sample_patients(problem.model, count, seed, groups), _solver(problem.model, groups)
+    problem = dataclasses.replace(problem, patients=patients, solver=solver)
+    return Resolved(problem, others, digest(question, problem, others))
 
 
 def _solver(model: Model, groups: int) -> AbstractSolver:
@@ -139,31 +168,41 @@ def _origin(model: Model, text: str, findings: Findings) -> float:
     return origin
 
 
-def _arm(model: Model, question: Question, table: Any, findings: Findings) -> Arm | None:
+def _arm(model: Model, question: Question, table: ArmTable, findings: Findings) -> Arm | None:
+    here = Findings(question.evidence)
+    try:
+        return _read_arm(model, question, table, findings, here)
+    finally:
+        findings.faults.extend(here.faults)
+
+
+def _read_arm(
+    model: Model, question: Question, table: ArmTable, findings: Findings, here: Findings
+) -> Arm | None:
+    """An arm; faults of the question's regimens go to `findings`, those of the evidence to `here`."""
     place = f"{table.place}, regimen"
     named = table.regimen in question.regimens
     if not named and " " not in table.regimen and table.regimen != "none":
         hint = did_you_mean(table.regimen, question.regimens)
-        findings.add(place, "must be a regimen or name one of the question's", table.regimen, hint)
+        here.add(place, "must be a regimen or name one of the question's", table.regimen, hint)
         return None
-    text = question.regimens.get(table.regimen, table.regimen)
-    events = _bound(model, f"regimens.{table.regimen}" if named else place, text, findings)
+    if named:
+        text = question.regimens[table.regimen]
+        events = _bound(model, f"regimens.{table.regimen}", text, findings)
+    else:
+        events = _bound(model, place, table.regimen, here)
     known = {label(model, endpoint): endpoint for endpoint in model_endpoints(model)}
     known |= {"alive": Endpoint("alive")} if survives(model) else {}
     unknown = [c for c in table.counts if c.outcome not in known]
     for count in unknown:
-        findings.add(
-            table.place,
-            "must be an outcome of the model",
-            count.endpoint,
-            did_you_mean(count.outcome, known),
-        )
+        hint = did_you_mean(count.outcome, known)
+        here.add(table.place, "must be an outcome of the model", count.endpoint, hint)
     if events is None or unknown:
         return None
     counted = [c for c in table.counts if c.events is not None]
     if question.likelihood == "joint" and len(counted) > MOST_ENDPOINTS:
         rule = f"must have at most {MOST_ENDPOINTS} counted endpoints for the joint likelihood"
-        findings.add(table.place, rule, len(counted), 'Choose some, or set likelihood = "product".')
+        here.add(table.place, rule, len(counted), 'Choose some, or set likelihood = "product".')
         return None
     day = model.units.day
     kept = counted or table.counts  # rows without counts stay out, unless the arm is only predicted
@@ -249,6 +288,7 @@ def _priors(model: Model, card: Card, question: Question, findings: Findings) ->
             if row.get("from") == "model"
             else _own(place, row, quantity, findings)
         )
+        _check_source(place, row, card, question, findings)
         _refuse_circular(place, row, quantity, card, question, findings)
         if prior is None:
             continue
@@ -308,6 +348,17 @@ def _built(
     centre = values[0] if family == "logitnormal" else values[0] * scale
     spread = values[1] * scale if family == "normal" else values[1]
     return Prior(family, centre, spread)  # pyright: ignore[reportArgumentType]  (one of FAMILIES)
+
+
+def _check_source(
+    place: str, row: Mapping[str, Any], card: Card, question: Question, findings: Findings
+) -> None:
+    """A source is a key of the model file, or is cited in full."""
+    source = row.get("source", ASSUMED)
+    known = {*card.sources, *(arm.study for arm in question.arms), ASSUMED}
+    if not isinstance(source, str) or (source not in known and not publications(source)):
+        rule = "must be a source of the model file, or a citation with year, volume and page, DOI or PMID"
+        findings.add(f"{place}.source", rule, source, did_you_mean(str(source)[:60], card.sources))
 
 
 def _refuse_circular(
