@@ -12,7 +12,7 @@ from pkpd.checks import InputError
 from pkpd.likelihood.counts import log_joint_counts
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, courses, individualise, log_table, sample_patients, simulate
-from pkpd.solve import FixedGrid
+from pkpd.solve import ClosedForm, FixedGrid
 
 SHORT = "aldesleukin 3 MIU sc q24h x5 + melatonin 40 mg po q24h x5 from 2 h"
 
@@ -71,6 +71,28 @@ def test_no_drug_no_effect(model):
     found = simulate(model, "none", [0.0, 50.0], alive=[365.0])
     assert found.outputs["effector.excess"] == pytest.approx(0.0, abs=1e-12)
     assert found.outcomes["regression"] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("solver", [ClosedForm(), FixedGrid(per_day=8.0)])
+def test_doses_of_nothing_change_nothing(solver):
+    """Padded to one shape for many regimens, a course stays what it is, in value and in gradient."""
+    model = load_model("melatonin")
+    events = bind(model, "melatonin 40 mg po q24h x2 + melatonin 4 mg iv over 2 h from 30 h")
+    output, times = "melatonin.central", np.array([20.0, 31.0, 40.0]) * (model.units.day / 24)
+
+    def course(doses):
+        return simulate(model, doses, times, outputs=[output], solver=solver).outputs[output][:, 0]
+
+    def total(amount, doses):
+        return course(eqx.tree_at(lambda e: e.amount, doses, amount)).sum()
+
+    padded = events.pad(6)
+    assert len(padded) == 6
+    assert course(padded) == pytest.approx(np.asarray(course(events)), rel=1e-9)
+    slope, wide = (jax.grad(total)(doses.amount, doses) for doses in (events, padded))
+    assert wide[:3] == pytest.approx(np.asarray(slope), rel=1e-9)
+    with pytest.raises(InputError, match="must be at least 3"):
+        events.pad(2)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pkpd.checks import fail
 from pkpd.parameters import Scalar
 
 Times = Float[Array, " doses"]
@@ -47,9 +48,7 @@ class Events(eqx.Module):
         """The same doses and `size - len` doses of nothing at the end, for one shape per bucket."""
         missing = size - len(self)
         if missing < 0 or not len(self):
-            raise ValueError(
-                f"Argument `size` must be at least {len(self)} and there must be a dose, but is {size}."
-            )
+            raise fail("size", f"must be at least {max(1, len(self))}, and there must be a dose", size)
         last = jnp.zeros(missing)
         return Events(
             jnp.concatenate([self.time, last + self.nominal[-1]]),
