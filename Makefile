@@ -26,7 +26,7 @@ bench: $(VENV)/.installed-test              # timings side by side
 	$(BIN)/python -m benchmarks
 
 studies: $(VENV)/.installed                 # answer every stored question anew
-	set -e; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal; done
+	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal || failed=1; done; exit $$failed
 
 docs: $(VENV)/.installed                    # one page per module, in out/docs
 	$(BIN)/python $(INSTALL) ".[docs]" --constraint constraints.txt

@@ -1,6 +1,7 @@
 """The door for evidence: `arms.csv` in, arms with counts out."""
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,9 +51,21 @@ class ArmTable:
 
 def load_arms(path: str | Path) -> tuple[ArmTable, ...]:
     """The arms of a CSV file, in order; raises `InputError` with every fault, each with line and column."""
+    arms, findings = read_arms(path)
+    findings.raise_if_any()
+    return arms
+
+
+def read_arms(path: str | Path, label: str = "") -> tuple[tuple[ArmTable, ...], Findings]:
+    """The arms without fault of a CSV file, `label` in messages, and every fault.
+
+    Raises `InputError` where the file cannot be read as a table of arms.
+    """
     path = Path(path)
-    findings = Findings(str(path))
+    findings = Findings(label or str(path))
     rows = list(_rows(path, findings))
+    if not rows and not findings.faults:
+        findings.add("", "must have a header and at least one row")
     if not rows or not set(REQUIRED) <= set(rows[0][1]):
         findings.raise_if_any()
     groups: dict[tuple[str, str], list[tuple[int, dict[str, str]]]] = {}
@@ -60,28 +73,25 @@ def load_arms(path: str | Path) -> tuple[ArmTable, ...]:
         groups.setdefault((row["study"], row["arm"]), []).append((line, row))
     arms = [_arm(lines, findings) for lines in groups.values()]
     _check_exclusions(rows, findings)
-    findings.raise_if_any()
-    return tuple(arm for arm in arms if arm is not None)
+    return tuple(arm for arm in arms if arm is not None), findings
 
 
 def _rows(path: Path, findings: Findings) -> Iterator[tuple[int, dict[str, str]]]:
-    text = _text(path)
+    reader = csv.reader(io.StringIO(_text(path, findings.file), newline=""), strict=True)
     try:
-        lines = list(csv.reader(text.splitlines(), strict=True)) if text.strip() else []
+        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
         hint = "Look for a quotation mark that is not closed."
         rule = f"must be a table of comma-separated values ({error})"
-        raise fail("", rule, hint=hint, file=str(path)) from error
+        raise fail("", rule, hint=hint, file=findings.file) from error
     if not lines:
-        raise fail("", "must have a header and at least one row", file=str(path))
-    header = [name.strip() for name in lines[0]]
+        return
+    header = [name.strip() for name in lines[0][1]]
     _check_header(header, findings)
-    if len(lines) == 1:
-        findings.add("line 2", "must be a row: the table has a header only")
-    for number, cells in enumerate(lines[1:], start=2):
+    for number, cells in lines[1:]:
         if len(cells) != len(header):
             findings.add(f"line {number}", f"must have {len(header)} cells", len(cells))
-        elif any(cell.strip() for cell in cells):
+        else:
             yield number, {k: v.strip() for k, v in zip(header, cells, strict=True)}
 
 
@@ -96,15 +106,15 @@ def _check_header(header: list[str], findings: Findings) -> None:
         findings.add("line 1", "must name each column once", ", ".join(header))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, label: str) -> str:
     if not path.is_file():
-        raise fail("", "must be a file that exists", file=str(path))
+        raise fail("", "must be a file that exists", file=label)
     if path.stat().st_size > MAX_BYTES:
-        raise fail("", f"must be at most {MAX_BYTES:,} bytes", path.stat().st_size, file=str(path))
+        raise fail("", f"must be at most {MAX_BYTES:,} bytes", path.stat().st_size, file=label)
     try:
         return path.read_text("utf-8-sig")
     except (UnicodeDecodeError, PermissionError) as error:
-        raise fail("", f"must be a readable UTF-8 text ({error})", file=str(path)) from error
+        raise fail("", f"must be a readable UTF-8 text ({error})", file=label) from error
 
 
 def _arm(lines: list[tuple[int, dict[str, str]]], findings: Findings) -> ArmTable | None:

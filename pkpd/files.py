@@ -10,11 +10,16 @@ from typing import Any
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which becomes `path` when the block ends, and is gone if it fails."""
+    """A path beside `path` to write to, which becomes `path` when the block ends, and is gone if it fails.
+
+    An `OSError` of the hidden file is told of `path`.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
         part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
 

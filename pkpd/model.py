@@ -273,8 +273,9 @@ def _check_required(findings: Findings, parts: Mapping[str, Any], flat: Sequence
     wired = {(owner, port) for owner, port, _ in flat}
     known = {fault.place for fault in findings.faults}
     for owner, part in parts.items():
+        needs = part.needs if isinstance(part, AbstractOutcome) else ()
         for port, spec in part.inputs.items():
-            missing = spec.default is None and (owner, port) not in wired
+            missing = (spec.default is None or port in needs) and (owner, port) not in wired
             if missing and f"{owner}.inputs.{port}" not in known:
                 findings.add(f"{owner}.inputs.{port}", f"must be wired to a {spec.dimension}")
 

@@ -24,11 +24,11 @@ class Patients(eqx.Module):
 def draw_patients(
     paths: Iterable[str], count: int, seed: int = 0, shared: Collection[str] = (), groups: int = 1
 ) -> Patients:
-    """`count` patients on scrambled Sobol points, one dimension per path in sorted order.
+    """`count` patients on scrambled Sobol points, one dimension per path.
 
     The same seed gives the same patients under any schedule and any parameters (common random
-    numbers). The effects `shared` repeat in each of `groups`, and come after the others, to which the first
-    and best dimensions are left. Raises `InputError` unless `count` is at
+    numbers). Paths take the dimensions in sorted order; the effects `shared`, which repeat in each of
+    `groups`, come last, because the first dimensions are the best. Raises `InputError` unless `count` is at
     least 1 and a multiple of `groups`, and `seed` a non-negative integer.
     """
     if count < 1:

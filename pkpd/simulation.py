@@ -11,21 +11,12 @@ from jaxtyping import Array, Float
 from pkpd.checks import Findings, did_you_mean, fail
 from pkpd.dosing import Administration, Regimen
 from pkpd.dosing.events import Events
+from pkpd.endpoints import model_endpoints, probabilities
 from pkpd.labels import dataset
 from pkpd.model import Drug, Model
 from pkpd.population import Patients, draw_patients, typical_patient
-from pkpd.response import AbstractRecord, AbstractSurvival, Course
-from pkpd.response.joint import (
-    Endpoint,
-    LogByLife,
-    LogLives,
-    alive_by_life,
-    by_life,
-    cuts_of,
-    log_lives,
-    split,
-)
-from pkpd.response.joint import log_table as joint_table
+from pkpd.response import Course
+from pkpd.response.joint import Endpoint
 from pkpd.solve import AbstractSolver, ClosedForm, FixedGrid
 from pkpd.solve.closed_form import nonlinear
 from pkpd.solve.halves import halves
@@ -105,7 +96,7 @@ def sample_patients(model: Model, count: int, seed: int = 0, groups: int = 1) ->
     parts only and repeat their kinetics, which a solver may compute once.
     """
     parts = halves(model) if groups > 1 else None
-    repeated = parts.fast | {parts.pool or ""} if parts else frozenset()
+    repeated = parts.kinetics if parts else frozenset()
     shared = [path for path in model.variability if path.rpartition(".")[0] in repeated]
     return draw_patients(model.variability, count, seed, shared, groups)
 
@@ -153,6 +144,7 @@ def simulate(
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     patients = patients or typical_patient()
     solver = solver or (FixedGrid() if nonlinear(model) else ClosedForm())
+    solver.check(patients)
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
     chosen = tuple(model.outputs if outputs is None else outputs)
     for name in chosen:
@@ -292,106 +284,6 @@ def _course(
             paths.setdefault(f"{name}.{port}", jnp.full((len(grid), patients), spec.default or 0.0))
     treated = jnp.asarray(events.end - origin, float)
     return Course(jnp.asarray(grid - origin), paths, treated, 28.0 * model.units.day)
-
-
-def _own_course(course: Course, name: str) -> Course:
-    prefix = f"{name}."
-    own = {key.removeprefix(prefix): path for key, path in course.paths.items() if key.startswith(prefix)}
-    return Course(course.times, own, course.treated, course.block)
-
-
-def model_endpoints(model: Model) -> list[Endpoint]:
-    """An endpoint for each outcome that is recorded, and for each of its kinds."""
-    found = []
-    for name, part in model.outcomes.items():
-        if isinstance(part, AbstractRecord):
-            found += [Endpoint(name), *(Endpoint(name, kind=kind) for kind in part.kinds)]
-    return found
-
-
-def lives_and_events(
-    model: Model, course: Course, endpoints: Sequence[Endpoint]
-) -> tuple[LogLives, list[LogByLife], tuple[int, ...]]:
-    """Lifetimes, and endpoints given the lifetime, in log probability, for individualised patients.
-
-    Endpoints of one outcome make one group, with an axis each; the last result is the place of each
-    endpoint among the axes of all groups.
-    """
-    groups: dict[tuple[str, float | None], list[int]] = {}
-    for place, endpoint in enumerate(endpoints):
-        groups.setdefault((endpoint.outcome, endpoint.time), []).append(place)
-    cuts = cuts_of([t for endpoint in endpoints for t in _looks(model, endpoint)])
-    patients = next(iter(course.paths.values())).shape[1]
-    lives = log_lives(_hazard(model, course, cuts, patients))
-    found = []
-    for (outcome, time), places in groups.items():
-        if time is not None:
-            found.append(alive_by_life(cuts, time, patients))
-            continue
-        part = _record(model, outcome)
-        recorded = _recorded(part, _own_course(course, outcome), [endpoints[place].kind for place in places])
-        wide = jnp.broadcast_to(recorded, (*recorded.shape[:-1], patients))
-        found.append(by_life(cuts, part.recorded_at, wide))
-    order = [place for places in groups.values() for place in places]
-    return lives, found, tuple(order.index(place) for place in range(len(order)))
-
-
-def _record(model: Model, outcome: str) -> AbstractRecord:
-    part = model.outcomes[outcome]
-    assert isinstance(part, AbstractRecord)
-    return part
-
-
-def _looks(model: Model, endpoint: Endpoint) -> Sequence[float]:
-    """When it is decided whether an endpoint can be met."""
-    return _record(model, endpoint.outcome).recorded_at if endpoint.time is None else (endpoint.time,)
-
-
-def _recorded(part: AbstractRecord, course: Course, kinds: Sequence[str]) -> Array:
-    """Log probabilities of all combinations of endpoints of one outcome, by each time of recording."""
-    if list(kinds) == [""]:
-        return part.log_recorded(course)
-    members = [{part.kinds.index(k) + 1 for k in ((kind,) if kind else part.whole)} for kind in kinds]
-    return split(part.log_kinds(course), members)
-
-
-def _hazard(model: Model, course: Course, cuts: Sequence[float], patients: int) -> Array:
-    """Cumulative hazard at the cuts; zero where the model has no survival."""
-    for name, part in model.outcomes.items():
-        if isinstance(part, AbstractSurvival):
-            hazard = part.cumulative_hazard(_own_course(course, name))
-            rows = jnp.searchsorted(course.times, jnp.asarray(cuts) - 1e-9)
-            return jnp.broadcast_to(hazard[rows], (len(cuts), patients))
-    return jnp.zeros((len(cuts), patients))
-
-
-def survives(model: Model) -> bool:
-    """Whether a model says how long patients live."""
-    return any(isinstance(part, AbstractSurvival) for part in model.outcomes.values())
-
-
-def log_table(model: Model, course: Course, endpoints: Sequence[Endpoint]) -> Float[Array, "*outcomes"]:
-    """Joint log probabilities of the endpoints of a randomly drawn patient, shape (2,) * K."""
-    lives, groups, order = lives_and_events(model, course, endpoints)
-    return jnp.transpose(joint_table(lives, groups), order)
-
-
-def probabilities(
-    model: Model, course: Course, endpoints: Sequence[Endpoint]
-) -> dict[str, Float[Array, " patients"]]:
-    """Each patient's probability of each endpoint."""
-    found = {}
-    for endpoint in endpoints:
-        lives, (event,), _ = lives_and_events(model, course, [endpoint])
-        found[label(model, endpoint)] = jnp.sum(jnp.exp(lives + event[1]), axis=0)
-    return found
-
-
-def label(model: Model, endpoint: Endpoint) -> str:
-    """The endpoint's name in tables, for instance `alive(365 d)`."""
-    if endpoint.time is None:
-        return endpoint.kind or endpoint.outcome
-    return f"{endpoint.outcome}({endpoint.time / model.units.day:g} d)"
 
 
 def _units(model: Model) -> tuple[tuple[str, str], ...]:

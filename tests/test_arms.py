@@ -99,7 +99,8 @@ def test_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "must have a header"), (HEADER, "the table has a header only")]
+    ("text", "message"),
+    [(text, "must have a header and at least one row") for text in ("", HEADER, HEADER + ",,,,,,,\n")],
 )
 def test_empty_files(tmp_path, text, message):
     assert message in faults(tmp_path, text)[0]
@@ -116,6 +117,12 @@ def test_unreadable_files(tmp_path):
 def test_a_short_row_hides_no_other_fault(tmp_path):
     found = faults(tmp_path, GOOD + "S,c,PR,40\nS,d,PR,40,41,x,P,T\n")
     assert [fault.split(":")[0] for fault in found] == ["line 5", "line 6, events"]
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    quoted = 'S,c,PR,40,1,x,"a paper\nin two lines",T\n'
+    found = faults(tmp_path, GOOD + "\n" + quoted + ",,,,,,,\nS,d,PR,40,41,x,P,T\n")
+    assert [fault.split(":")[0] for fault in found] == ["line 9, events"]
 
 
 def test_studies_that_share_patients_may_not_stand_together(tmp_path):

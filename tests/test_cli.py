@@ -1,11 +1,14 @@
 """What a person types and gets: exit codes, JSON, faults, files."""
 
 import json
+import shutil
 import sys
 
 import pytest
 
+from pkpd.catalogue import shipped
 from pkpd.cli import main
+from pkpd.cli.output import progress
 
 SHORT = "aldesleukin 3 MIU sc q24h x2"
 
@@ -89,6 +92,14 @@ def test_templates_pass_the_check(run, tmp_path, kind):
             ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--draws", "lissoni1995/joint"),
             "must be a fit of melatonin",
         ),
+        (
+            ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--plot", "x.jpg"),
+            "--plot: must end in .png, .svg, .pdf",
+        ),
+        (
+            ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--plot", "x.png", "--draws", "x"),
+            "--plot: must not go with --draws",
+        ),
         (("new", "modle", "x"), 'Did you mean "model"?'),
     ],
 )
@@ -114,13 +125,28 @@ def test_a_folder_that_cannot_be_written(run, monkeypatch):
 
 def test_a_write_that_fails_leaves_nothing(run, tmp_path, monkeypatch):
     def full(self, target):
-        raise OSError(28, "No space left on device", str(target))
+        raise OSError(28, "No space left on device", str(self), None, str(target))
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     code, _, err = run("new", "model", "mine")
-    assert code == 2
-    assert "mine.toml: must be a file that can be used: No space left on device" in err
+    assert code == 1
+    assert err == "mine.toml: could not be used: No space left on device.\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_release_is_not_sealed(run, monkeypatch, tmp_path):
+    folder = tmp_path / "pkpd" / "_data" / "fits" / "lissoni1995"
+    shutil.copytree(shipped("fits") / "lissoni1995", folder)
+    code, _, err = run("fit", str(folder / "joint.toml"), "--seal")
+    assert code == 2
+    assert "--seal: must be used in a checkout" in err
+
+
+def test_progress_tells_the_time_on_request(capsys):
+    for verbose, told in ((False, "... halfway\n"), (True, " s, 50%: halfway\n")):
+        with progress(quiet=False, verbose=verbose) as say:
+            say("halfway", 0.5)
+        assert capsys.readouterr().err.endswith(told)
 
 
 def test_stopped_by_hand(run, monkeypatch):
@@ -130,7 +156,7 @@ def test_stopped_by_hand(run, monkeypatch):
     monkeypatch.setattr("pkpd.catalogue.load_card", stop)
     code, _, err = run("show", "melatonin")
     assert code == 130
-    assert "nothing was written" in err
+    assert "Stopped" in err
 
 
 def test_new_tells_what_it_wrote(run):

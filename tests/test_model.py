@@ -7,7 +7,7 @@ from pkpd.checks import InputError
 from pkpd.model import Drug, wire
 from pkpd.pd import Amplifier, Emax, Potentiation, Turnover
 from pkpd.pk import Bolus, FirstOrder, OneCompartment, TargetMediated
-from pkpd.response import PerformanceStatus
+from pkpd.response import PerformanceStatus, WHOResponse
 
 PARTS = {
     "drug.po": FirstOrder(ka=1.0),
@@ -96,3 +96,21 @@ def test_several_sources_add_up():
     y = {"drug.po.depot": 0.0, "drug.central_amount": 30.0, "pool.level": 1.0}
     change = model.derivative(y, {"time": 0.0, "drug.since": 0.0})["pool.level"]
     assert float(jnp.asarray(change)) == pytest.approx(0.1 * (1.0 + 1.0 * (1 + 3 / 4)))
+
+
+def response(**values):
+    return WHOResponse(sigma=0.05, visits=(28.0, 56.0), confirmation=28.0, **values)
+
+
+def test_a_limit_of_detection_needs_a_size():
+    found = faults(outcomes={"regression": response(detection=10.0)}, wires=WIRES | {"regression": {}})
+    assert "regression.inputs.size: must be wired to a length." in found
+
+
+def test_two_outcomes_may_not_tell_the_same():
+    wires = WIRES | {name: {"log_ratio": "effect.effect"} for name in ("first", "cr")}
+    found = faults(outcomes={"first": response(), "cr": response()}, wires=wires)
+    assert any(
+        fault.startswith('first: must not share the name of what it records with "cr"') for fault in found
+    )
+    assert len(found) == 4  # pr, sd and pd besides

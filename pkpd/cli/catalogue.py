@@ -107,12 +107,12 @@ def cite(name: str, as_json: bool = JSON) -> None:
     from pkpd.catalogue import load_card
     from pkpd.records import is_question, load_question
 
-    sources = []
-    if is_question(name):
-        question = load_question(name)
-        sources = list(dict.fromkeys(question.sources))
-        name = question.model
-    found = [*sources, *citations(load_card(name))]
+    question = load_question(name) if is_question(name) else None
+    card = load_card(question.model_path if question else name)
+    own = [str(row.get("source", "")) for row in question.priors.values()] if question else []
+    evidence = question.sources if question else []
+    cited = [source for source in own if source and source not in card.sources]
+    found = list(dict.fromkeys([*evidence, *cited, *citations(card)]))
     if as_json:
         return print_json({"citations": found})
     return typer.echo("\n".join(found))

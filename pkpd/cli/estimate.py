@@ -6,7 +6,18 @@ from typing import Any
 
 import typer
 
-from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, reporting, table
+from pkpd.cli.output import (
+    DISCLAIMER,
+    JSON,
+    QUIET,
+    VERBOSE,
+    number,
+    percent,
+    print_json,
+    progress,
+    reporting,
+    table,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def fit(
-    question: str,
+    question: str = typer.Argument(..., metavar="FIT", help="A stored fit, or the path of a question."),
     plot: str = typer.Option("", help="Folder for the pictures."),
     out: str = typer.Option("", help="File for the answer (.json)."),
     seal: bool = typer.Option(False, "--seal", help="Replace the stored answer (checkout only)."),
@@ -23,6 +34,7 @@ def fit(
     cores: int = typer.Option(0, help="Devices for the chains; default one for each chain."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
+    verbose: bool = VERBOSE,
 ) -> None:
     """Fits a question to its evidence. Example: pkpd fit lissoni1995/joint"""
     from pkpd.devices import configure, float64
@@ -32,29 +44,40 @@ def fit(
     asked = load_question(question)
     _check_targets(asked, plot, out, seal, quick)
     configure(cores=cores or asked.settings.chains, cache=True)
-    say = progress(quiet or as_json)
-    with float64():
+    with float64(), progress(quiet or as_json, verbose) as say:
         resolved = resolve(asked)
         from pkpd.infer.fit import fit_problem
 
         found = fit_problem(resolved.problem, asked.settings, resolved.others, quick, say)
-        answer = answer_of(asked, resolved, found)
+    answer = answer_of(asked, resolved, found)
+    with float64():
+        if as_json:
+            print_json(answer)
+        else:
+            _print(asked, found, quick)
         if out and found.status == "converged":
             write_answer(Path(out), answer, found)
         if seal and found.status == "converged":
             seal_answer(asked, answer, found)
         if plot:
             _plot(found, Path(plot))
-    if as_json:
-        print_json(answer)
-    else:
-        _print(asked, found, answer, quick)
     if found.status != "converged":
-        typer.echo(f"{found.status}. {ADVICE}", err=True)
+        advice = dict.fromkeys(ADVICE[name] for name, met in found.checks.items() if not met)
+        typer.echo(f"{found.status}. {' '.join(advice)} No answer was written.", err=True)
         raise typer.Exit(1)
 
 
-ADVICE = "More warm-up, more draws or a narrower prior may help; no answer was written."
+SEARCH = "The mode was not found: look at the starts (--plot), and at what a flat direction would mean."
+SAMPLE = "More warm-up or more draws ([estimator]) may help; a parameter with many divergences says where."
+ADVICE = {
+    "gradient": SEARCH,
+    "hessian_positive": SEARCH,
+    "starts_agree": SEARCH,
+    "patient_noise": "More virtual patients are needed ([patients] count).",
+    "rhat": SAMPLE,
+    "ess_bulk": SAMPLE,
+    "divergent": SAMPLE,
+}
 
 
 def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> None:
@@ -71,7 +94,9 @@ def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> 
         findings.add("--plot", "must be a folder that can be written", plot)
     if seal and quick:
         findings.add("--seal", "must not go with --quick: a quick look is no answer")
-    if seal and not _writable(asked.path.parent):
+    if seal and "_data" in asked.path.parts:
+        findings.add("--seal", "must be used in a checkout: stored answers belong to the release")
+    elif seal and not _writable(asked.path.parent):
         findings.add("--seal", "must be used in a checkout that can be written", str(asked.path.parent))
     findings.raise_if_any()
 
@@ -91,7 +116,7 @@ def _plot(found: Any, folder: Path) -> None:
         typer.echo(f"wrote {path}", err=True)
 
 
-def _print(asked: Any, found: Any, answer: dict[str, Any], quick: bool) -> None:
+def _print(asked: Any, found: Any, quick: bool) -> None:
     typer.echo(f"{asked.name}: {asked.title}\nstatus: {found.status}, {found.seconds:.0f} s\n")
     rows = [_arm(row) for row in found.arms]
     columns = ["arm", "endpoint", "observed", "exact 95 %", "at the mode", "posterior mean", "95 %"]
@@ -103,7 +128,11 @@ def _print(asked: Any, found: Any, answer: dict[str, Any], quick: bool) -> None:
         table("Not fitted, per cent", ["arm", "endpoint", "posterior mean", "95 %", "note"], rows)
     rows = [_estimate(name, e) for name, e in found.estimates.items()]
     columns = ["parameter", "unit", "mode", "95 %", "prior SD", "posterior SD", "contraction"]
-    table("Parameters", columns, rows)
+    table(
+        "Parameters (contraction: share of the prior's variance that is gone, where it is normal)",
+        columns,
+        rows,
+    )
     typer.echo("What the data say:")
     for line in [*found.words, *(f"direction: {d}" for d in found.directions)]:
         typer.echo(f"- {line}")

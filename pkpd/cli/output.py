@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -13,6 +14,7 @@ from pkpd.checks import Fault, InputError
 from pkpd.files import plain
 
 JSON = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
+VERBOSE = typer.Option(False, "--verbose", "-v", help="Progress as lines with the time.")
 QUIET = typer.Option(False, "--quiet", "-q", help="No progress messages.")
 DISCLAIMER = "For research, not for treatment decisions."
 
@@ -30,18 +32,22 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _reported(as_json: bool) -> Iterator[None]:
-    """Turns bad input into a list of faults and exit code 2, and a failed write into the same."""
+    """Bad input becomes a list of faults and exit code 2; a file that fails later, a message and 1."""
     try:
         yield
     except InputError as error:
         _print_faults(error.faults, as_json)
         raise SystemExit(2) from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        place = str(error.filename or "file")
-        _print_faults([Fault(place, f"must be a file that can be used: {error.strerror}")], as_json)
-        raise SystemExit(2) from None
+        fault = Fault("", f"could not be used: {error.strerror}", file=str(error.filename or "a file"))
+        if as_json:
+            print_json({"errors": [fault.as_dict()]})
+        print(fault, file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
+        print("Stopped; every file is whole or was not touched.", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -60,11 +66,27 @@ def print_json(content: Mapping[str, Any]) -> None:
     print(json.dumps(plain(content), ensure_ascii=False, allow_nan=False, indent=1))
 
 
-def progress(quiet: bool) -> Callable[[str], None]:
-    """Messages on stderr, or nothing."""
+@contextmanager
+def progress(quiet: bool, verbose: bool = False) -> Iterator[Callable[[str, float], None]]:
+    """Tells a message and the share of the work that is done: a bar on a terminal, else lines on stderr."""
+    begin = time.perf_counter()
+
+    def line(message: str, share: float) -> None:
+        clock = f" {time.perf_counter() - begin:.1f} s, {share:.0%}:" if verbose else ""
+        print(f"...{clock} {message}", file=sys.stderr, flush=True)
+
     if quiet:
-        return lambda message: None
-    return lambda message: print(f"... {message}", file=sys.stderr, flush=True)
+        yield lambda message, share: None
+    elif verbose or not sys.stderr.isatty():
+        yield line
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=1.0)
+            yield lambda message, share: bar.update(task, description=message, completed=share)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

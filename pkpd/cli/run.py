@@ -5,9 +5,21 @@ from typing import Any
 
 import typer
 
-from pkpd.cli.output import DISCLAIMER, JSON, QUIET, number, percent, print_json, progress, reporting, table
+from pkpd.cli.output import (
+    DISCLAIMER,
+    JSON,
+    QUIET,
+    VERBOSE,
+    number,
+    percent,
+    print_json,
+    progress,
+    reporting,
+    table,
+)
 
 SUFFIXES = (".csv", ".nc", ".parquet")
+PICTURES = (".png", ".svg", ".pdf")
 EXTRAS = {".nc": "netcdf", ".parquet": "parquet"}
 
 
@@ -27,6 +39,7 @@ def simulate(
     out: str = typer.Option("", help="Time courses (.csv, .nc, .parquet)."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
+    verbose: bool = VERBOSE,
 ) -> None:
     """Simulates exposures, cells, tumour and outcomes.
 
@@ -37,18 +50,22 @@ def simulate(
 
     _check(patients, days, seed, out, plot, draws)
     configure(cache=True)
-    say = progress(quiet or as_json)
     with float64():
         built = load_model(model)
-        results = _simulate(built, regimen, patients, days, seed, draws, say)
+        with progress(quiet or as_json, verbose) as say:
+            results = _simulate(built, regimen, patients, days, seed, draws, say)
         content = summarise(built, results)
+        if as_json:
+            print_json(content)
+        else:
+            _print(content)
         if plot:
             _plot(built, regimen, patients, seed, plot)
         if out:
             _write(results, out)
-    if as_json:
-        return print_json(content)
-    return _print(content, plot, out)
+    for path in (plot, out):
+        if path and not quiet:
+            typer.echo(f"wrote {path}", err=True)
 
 
 def _check(patients: int, days: float, seed: int, out: str, plot: str, draws: str) -> None:
@@ -61,12 +78,20 @@ def _check(patients: int, days: float, seed: int, out: str, plot: str, draws: st
         findings.add("--days", "must lie between 0 and 36,500", days)
     if seed < 0:
         findings.add("--seed", "must not be negative", seed)
+    _check_targets(out, plot, draws, findings)
+    findings.raise_if_any()
+
+
+def _check_targets(out: str, plot: str, draws: str, findings: Any) -> None:
     for option, target in (("--out", out), ("--plot", plot)):
         if target and not Path(target).absolute().parent.is_dir():
             findings.add(option, "must lie in a folder that exists", target)
+    if plot and Path(plot).suffix.lower() not in PICTURES:
+        findings.add("--plot", f"must end in {', '.join(PICTURES)}", Path(plot).suffix)
+    if plot and draws:
+        findings.add("--plot", "must not go with --draws: the picture shows the model file's kinetics")
     if out:
         _check_kind(Path(out).suffix, draws, findings)
-    findings.raise_if_any()
 
 
 def _check_kind(suffix: str, draws: str, findings: Any) -> None:
@@ -88,7 +113,8 @@ def _simulate(
     """One simulation, or one for each of up to 100 posterior draws."""
     import numpy as np
 
-    from pkpd.simulation import bind, sample_patients, survives
+    from pkpd.endpoints import survives
+    from pkpd.simulation import bind, sample_patients
     from pkpd.simulation import simulate as run_one
 
     events = bind(built, regimen)
@@ -102,8 +128,14 @@ def _simulate(
         from pkpd.records import posterior_models
 
         models, origin = posterior_models(draws, built, 100)
-    say(f"simulating under {len(models)} posterior draws" if draws else "simulating")
-    return [run_one(model, events, times, group, alive=alive, origin=origin) for model in models]
+    found = []
+    for i, model in enumerate(models):
+        say(
+            f"simulating under posterior draw {i + 1} of {len(models)}" if draws else "simulating",
+            i / len(models),
+        )
+        found.append(run_one(model, events, times, group, alive=alive, origin=origin))
+    return found
 
 
 def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
@@ -180,7 +212,7 @@ def _write_csv(results: list[Any], path: Path) -> None:
                     writer.writerows([*common, i, name, repr(v), units[name]] for i, v in enumerate(row))
 
 
-def _print(content: dict[str, Any], plot: str, out: str) -> None:
+def _print(content: dict[str, Any]) -> None:
     rows = []
     for name, values in content["outputs"].items():
         peak = int(values["median"].argmax())
@@ -199,7 +231,4 @@ def _print(content: dict[str, Any], plot: str, out: str) -> None:
         found = content["outcomes"].items()
         rows = [[n, percent(v["mean"]), f"{percent(v['lo95'])} to {percent(v['hi95'])}"] for n, v in found]
         table("Outcomes, per cent", ["outcome", "mean", "95 % range"], rows)
-    for path in (plot, out):
-        if path:
-            typer.echo(f"Wrote {path}")
     typer.echo(DISCLAIMER)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pkpd.dosing.events import Events
+from pkpd.endpoints import label
 from pkpd.infer import laplace
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
@@ -20,15 +21,15 @@ from pkpd.infer.nuts import sample
 from pkpd.infer.predict import Predicted, predict, thin
 from pkpd.infer.problem import Arm, Problem
 from pkpd.infer.settings import DEFAULT, GATES, Settings
-from pkpd.simulation import label
 
-Progress = Callable[[str], None]
+Progress = Callable[[str, float], None]  # a message, and the share of the work that is done
 
 
 @dataclass(frozen=True)
 class Fit:
     """An answer. Points are on the prior's standard normal scale, rows and estimates in model units.
 
+    `estimates` hold standard deviations of the parameter itself, and `contraction` on the normal scale.
     `draws` [chains, draws, params] are the posterior sample; `points` [..., params] are the same, or points
     of the normal approximation where nothing was sampled.
     """
@@ -65,12 +66,12 @@ def fit_problem(
 
     `others` are arms to predict that the fit does not use. Non-convergence is a status, not an error.
     """
-    say = progress or (lambda message: None)
+    say = progress or (lambda message, share: None)
     begin = time.perf_counter()
-    say(f"climbing from {settings.starts} starts drawn from the prior")
+    say(f"climbing from {settings.starts} starts drawn from the prior", 0.0)
     gradient = partial(gradient_of(problem), problem.patients)
     climbed = climb(gradient, prior_starts(problem, settings.starts, settings.seed))
-    say("polishing the mode")
+    say("polishing the mode", 0.1)
     mode = polish(gradient, climbed.points[np.nanargmax(climbed.log_density)])
     normal = laplace.approximate(gradient, mode, coordinates_of(problem, settings.seed))
     found: dict[str, Any] = {}
@@ -79,21 +80,22 @@ def fit_problem(
         points = normal.points(normal.draw(4000, settings.seed))
     else:
         lengths = settings.chains, settings.warmup, settings.draws
-        chain = sample(problem, normal, *lengths, seed=settings.seed, progress=say)
+        chain = sample(problem, normal, *lengths, seed=settings.seed, progress=_within(say, 0.12, 0.94))
         points = draws = chain.points
         found = summary(chain, problem.names)
         found["laplace_gap"] = laplace.gap(normal, draws)
-    say("checking the normal approximation and the virtual patients")
+    say("checking the normal approximation and the virtual patients", 0.94)
     found["pareto_k"] = laplace.trust(problem, normal, seed=settings.seed)
     some = thin(points, 400)
     found["patients"] = patient_changes(problem, mode.point, some)
-    say("predicting")
+    say("predicting", 0.97)
     found["starts_agree"] = agreeing(climbed, mode)
     fitted = predict(problem, problem.arms, mode.point, some)
     predictions = _others(problem, others, mode.point, some)
     prior_predictive = _prior_predictive(problem, settings.seed)
+    checks = _checks(found, mode, settings, quick)
     return Fit(
-        status=_status(found, mode, settings, quick),
+        status=_status(checks),
         seconds=time.perf_counter() - begin,
         problem=problem,
         mode=mode.point,
@@ -105,7 +107,7 @@ def fit_problem(
         draws=draws,
         points=points,
         diagnostics=found,
-        checks=_checks(found, mode, settings, quick),
+        checks=checks,
         arms=[row for arm, p in zip(problem.arms, fitted, strict=True) for row in _rows(problem, arm, p)],
         predictions=predictions,
         prior_predictive=prior_predictive,
@@ -113,6 +115,11 @@ def fit_problem(
         directions=directions(mode, problem.names),
         words=in_words(_contraction(problem, points)),
     )
+
+
+def _within(say: Progress, start: float, end: float) -> Progress:
+    """Tells a part of the work as its share of the whole."""
+    return lambda message, share: say(message, start + (end - start) * share)
 
 
 def agreeing(climbed: Climb, mode: Mode, within: float = 0.01) -> int:
@@ -137,8 +144,8 @@ def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: boo
     }
 
 
-def _status(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: bool) -> str:
-    failed = [name for name, ok in _checks(found, mode, settings, quick).items() if not ok]
+def _status(checks: Mapping[str, bool]) -> str:
+    failed = [name for name, met in checks.items() if not met]
     return "converged" if not failed else f"not converged: {', '.join(failed)}"
 
 

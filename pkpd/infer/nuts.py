@@ -25,7 +25,7 @@ def sample(
     warmup: int = 500,
     draws: int = 500,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Draws:
     """Samples the posterior in coordinates in which its normal approximation is standard normal.
 
@@ -33,7 +33,7 @@ def sample(
 
     References: Hoffman MD, Gelman A. J Mach Learn Res 2014;15:1593-1623.
     """
-    say = progress or (lambda message: None)
+    say = progress or (lambda message, share: None)
     spread, centre = jnp.asarray(normal.spread()), jnp.asarray(normal.top.point)
 
     def potential(u: jax.Array) -> jax.Array:
@@ -57,7 +57,8 @@ def sample(
     state, run = _over_chains(begin, chains)(starts), _over_chains(advance, chains)
     blocks, total = [], warmup + draws
     for done in range(0, total, BLOCK):
-        say(f"sampling the posterior: {done} of {total} iterations in each of {chains} chains")
+        message = f"sampling the posterior: {done} of {total} iterations in each of {chains} chains"
+        say(message, done / total)
         state, found = run(state)
         blocks.append([np.asarray(v) for v in found])
     white, energy, diverging, steps, total_energy = (

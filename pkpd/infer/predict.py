@@ -39,6 +39,7 @@ def predict(problem: Problem, arms: Sequence[Arm], mode: np.ndarray, points: np.
 
 
 def thin(points: np.ndarray, count: int) -> np.ndarray:
-    """About `count` evenly spaced points [draws, params] of all chains."""
+    """At most `count` evenly spaced points [draws, params] of all chains."""
     flat = points.reshape(-1, points.shape[-1])
-    return flat[:: max(1, len(flat) // count)][:count]
+    kept = min(count, len(flat))
+    return flat[np.arange(kept) * len(flat) // max(kept, 1)]

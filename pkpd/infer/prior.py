@@ -62,11 +62,6 @@ class Prior:
             raise fail(place, "must have a spread greater than 0", self.spread)
 
 
-def lognormal_range(low: float, high: float) -> Prior:
-    """The log-normal with this 95 % range."""
-    return Prior("lognormal", math.sqrt(low * high), math.log(high / low) / (2 * _Z95))
-
-
 def beta1_below(upper: float, mass: float = 0.95) -> Prior:
     """Beta(1, b) with `mass` below `upper`."""
     return Prior("beta1", math.log1p(-mass) / math.log1p(-upper))

@@ -10,13 +10,14 @@ from jaxtyping import Array, Float
 
 from pkpd.devices import compile_options
 from pkpd.dosing.events import Events
+from pkpd.endpoints import log_table
 from pkpd.infer.prior import Prior
 from pkpd.likelihood.counts import log_joint_counts, log_product_counts
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.response import Course
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import courses, individualise, log_table, sample_patients
+from pkpd.simulation import courses, individualise, sample_patients
 from pkpd.solve import AbstractSolver, Daily
 
 Point = Float[Array, " params"]
@@ -51,6 +52,9 @@ class Problem(eqx.Module):
     units: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
     origin: float = eqx.field(static=True, default=0.0)
     joint: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self) -> None:
+        self.solver.check(self.patients)
 
     def crowd(self, count: int, seed: int) -> Patients:
         """Other virtual patients, in as many groups as the problem's."""

@@ -15,7 +15,7 @@ GATES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Starts of the search, chains and iterations of the sampler; `gates` that differ from `GATES`."""
+    """Starts of the search, chains and iterations of the sampler; `gates` replace those of `GATES`."""
 
     starts: int = 16
     chains: int = 4

@@ -123,6 +123,7 @@ def posterior_models(name: str, model: "Model", count: int) -> tuple[list["Model
     """
     import jax.numpy as jnp
 
+    from pkpd.infer.predict import thin
     from pkpd.infer.prior import Prior
 
     question, answer = load_answer(name)
@@ -130,23 +131,22 @@ def posterior_models(name: str, model: "Model", count: int) -> tuple[list["Model
     if problem.model.digest != model.digest:
         raise fail("--draws", f"must be a fit of {model.name}", name, f"It is a fit of {question.model}.")
     priors = {path: Prior(*row) for path, row in answer.content["transforms"].items()}
-    step = max(1, len(answer.draws) // count)
     models = [
         problem.model.replace(
             {path: priors[path].natural(jnp.asarray(x)) for path, x in zip(answer.names, row, strict=True)}
         )
-        for row in answer.draws[::step][:count]
+        for row in thin(answer.draws, count)
     ]
     return models, problem.origin
 
 
 def _draws_text(draws: np.ndarray, names: Sequence[str]) -> str:
-    flat = draws.reshape(-1, draws.shape[-1])
-    step = max(1, len(flat) // DRAWS)
+    from pkpd.infer.predict import thin
+
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([f"{v:.10g}" for v in row] for row in flat[::step])
+    writer.writerows([f"{v:.10g}" for v in row] for row in thin(draws, DRAWS))
     return buffer.getvalue()
 
 

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from pkpd.infer.fit import Fit
 
 
-def fit(question: str, quick: bool = False, progress: Callable[[str], None] | None = None) -> "Fit":
+def fit(question: str, quick: bool = False, progress: Callable[[str, float], None] | None = None) -> "Fit":
     """Fits a question, a name such as `lissoni1995/joint` or a path, in float64; writes nothing.
 
-    `quick` stops at the mode and its normal approximation. Non-convergence is `Fit.status`, bad input an
-    `InputError` with every fault.
+    `quick` stops at the mode and its normal approximation; `progress` is told a message and the share of the
+    work that is done. Non-convergence is `Fit.status`, bad input an `InputError` with every fault.
     """
     from pkpd.infer.fit import fit_problem
 

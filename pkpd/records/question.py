@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pkpd.arms import ArmTable, load_arms
+from pkpd.arms import ArmTable, read_arms
 from pkpd.catalogue import read_toml
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.infer.settings import GATES, Settings
@@ -54,6 +54,11 @@ class Question:
     gates: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def model_path(self) -> str:
+        """The name of a model in the catalogue, or the path of one, which starts at the question."""
+        return (self.path.parent / self.model).as_posix() if self.model.endswith(".toml") else self.model
+
+    @property
     def sources(self) -> list[str]:
         """Where the evidence comes from."""
         return [arm.source for arm in self.arms]
@@ -65,7 +70,7 @@ class Question:
 
 
 def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
-    """Reads a question and its evidence; what is at fault in either is replaced by nothing.
+    """Reads a question and its evidence; what is at fault in either is left out.
 
     Raises `InputError` where there is no file, or none that can be read.
     """
@@ -89,7 +94,8 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
             "likelihood", "must be joint or product", likelihood, did_you_mean(likelihood, LIKELIHOODS)
         )
     evidence = _text(content, "evidence", findings)
-    arms = _evidence(path.parent, evidence, findings)
+    evidence_label = (Path(label).parent / evidence).as_posix()
+    arms = _evidence(path.parent, evidence, evidence_label, findings)
     if not tables["priors"]:
         findings.add("priors", "must name at least one free parameter")
     question = Question(
@@ -97,8 +103,8 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         path=path,
         label=label,
         title=_text(content, "title", findings, default=""),
-        model=_model(path.parent, _text(content, "model", findings)),
-        evidence=(Path(label).parent / evidence).as_posix(),
+        model=_text(content, "model", findings),
+        evidence=evidence_label,
         arms=arms,
         origin=_text(content, "origin", findings, default="0 d"),
         likelihood=likelihood,
@@ -114,61 +120,54 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
     return question, findings
 
 
-def _model(folder: Path, name: str) -> str:
-    """A model of the catalogue, or a path that starts at the question."""
-    return (folder / name).as_posix() if name.endswith(".toml") else name
-
-
 def _text(content: Mapping[str, Any], key: str, findings: Findings, default: str | None = None) -> str:
     value = content.get(key, default)
-    if not isinstance(value, str):
-        findings.add(key, "must be a text", value)
-        return ""
-    return value
+    return value if _is(value, str, "a text", key, findings) else default or ""
 
 
 def _table(content: Mapping[str, Any], key: str, findings: Findings) -> dict[str, Any]:
     value = content.get(key, {})
-    if not isinstance(value, dict):
-        findings.add(key, "must be a table", value)
-        return {}
-    return value
+    return value if _is(value, dict, "a table", key, findings) else {}
 
 
 def _texts(table: Mapping[str, Any], place: str, findings: Findings) -> dict[str, str]:
-    return {k: _text({f"{place}.{k}": v}, f"{place}.{k}", findings) for k, v in table.items()}
+    return {k: v for k, v in table.items() if _is(v, str, "a text", f"{place}.{k}", findings)}
 
 
 def _tables(table: Mapping[str, Any], place: str, findings: Findings) -> dict[str, dict[str, Any]]:
-    return {k: _table({f"{place}.{k}": v}, f"{place}.{k}", findings) for k, v in table.items()}
+    return {k: v for k, v in table.items() if _is(v, dict, "a table", f"{place}.{k}", findings)}
+
+
+def _is(value: object, kind: type, words: str, place: str, findings: Findings) -> bool:
+    if not isinstance(value, kind):
+        findings.add(place, f"must be {words}", value)
+    return isinstance(value, kind)
 
 
 def _predict(table: Mapping[str, Any], findings: Findings) -> dict[str, str]:
     found = {}
     for name, row in _tables(table, "predict", findings).items():
+        place = f"predict.{name}"
         for key in row:
             if key != "regimen":
-                findings.add(
-                    f"predict.{name}.{key}", "must be a known key", key, did_you_mean(key, ["regimen"])
-                )
-        found[name] = _text(
-            {f"predict.{name}.regimen": row.get("regimen")}, f"predict.{name}.regimen", findings
-        )
+                findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, ["regimen"]))
+        if _is(row.get("regimen"), str, "a text", f"{place}.regimen", findings):
+            found[name] = row["regimen"]
     return found
 
 
 def _patients(table: Mapping[str, Any], findings: Findings) -> tuple[int, int, int]:
     defaults = {"count": 256, "seed": 1, "groups": 1}
     found = _numbers(table, defaults, "patients", findings, whole=True)
-    count, groups = int(found["count"]), int(found["groups"])
-    if groups >= 1 and count % groups:
-        findings.add("patients.count", f"must be a multiple of groups, {groups}", count)
-    return count, int(found["seed"]), groups
+    if found["count"] % found["groups"]:
+        findings.add("patients.count", f"must be a multiple of groups, {found['groups']}", found["count"])
+    return found["count"], found["seed"], found["groups"]
 
 
 def _numbers(
     table: Mapping[str, Any], defaults: Mapping[str, Any], place: str, findings: Findings, whole: bool
 ) -> dict[str, Any]:
+    found = dict(defaults)
     for key, value in table.items():
         kinds = int if whole else (int, float)
         if key not in defaults:
@@ -182,17 +181,21 @@ def _numbers(
             findings.add(f"{place}.{key}", rule, value)
         elif whole and key != "seed" and value < 1:
             findings.add(f"{place}.{key}", "must be at least 1", value)
-    return {**defaults, **{k: v for k, v in table.items() if k in defaults}}
+        else:
+            found[key] = value
+    return found
 
 
-def _evidence(folder: Path, name: str, findings: Findings) -> tuple[ArmTable, ...]:
+def _evidence(folder: Path, name: str, label: str, findings: Findings) -> tuple[ArmTable, ...]:
     if not name:
         return ()
     if "/" in name or "\\" in name:
         findings.add("evidence", "must be the name of a file beside the question", name)
         return ()
     try:
-        return load_arms(folder / name)
+        arms, found = read_arms(folder / name, label)
     except InputError as error:
         findings.adopt(error)
         return ()
+    findings.faults.extend(found.faults)
+    return arms

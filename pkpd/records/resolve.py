@@ -18,13 +18,14 @@ from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.devices import float64
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
+from pkpd.endpoints import label, model_endpoints, survives
 from pkpd.infer.prior import Prior, beta1_below
 from pkpd.infer.problem import Arm, Problem, free
 from pkpd.model import Model
 from pkpd.population import typical_patient
 from pkpd.records.question import Question, read_question
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import bind, label, model_endpoints, sample_patients, survives
+from pkpd.simulation import bind, sample_patients
 from pkpd.solve import AbstractSolver, Daily, FixedGrid
 from pkpd.solve.halves import halves, lingering
 from pkpd.units import UnitError, factor
@@ -73,7 +74,7 @@ def _parts(question: Question) -> tuple[Problem, tuple[Arm, ...]]:
     """The problem without its patients, and the arms to predict besides."""
     findings = Findings(question.label)
     try:
-        card, model = load_card(question.model), load_model(question.model)
+        card, model = load_card(question.model_path), load_model(question.model_path)
     except InputError as error:
         findings.adopt(error)
         raise InputError(findings.faults) from error
@@ -200,9 +201,17 @@ def _read_arm(
     if events is None or unknown:
         return None
     counted = [c for c in table.counts if c.events is not None]
+    kinds = [c.endpoint for c in counted if known[c.outcome].kind]
+    if question.likelihood == "product" and len(kinds) > 1:
+        rule = (
+            "must have one kind of response at most for the product likelihood, for they exclude each other"
+        )
+        here.add(table.place, rule, ", ".join(kinds), 'Choose CR+PR, or set likelihood = "joint".')
+        return None
     if question.likelihood == "joint" and len(counted) > MOST_ENDPOINTS:
         rule = f"must have at most {MOST_ENDPOINTS} counted endpoints for the joint likelihood"
-        here.add(table.place, rule, len(counted), 'Choose some, or set likelihood = "product".')
+        hint = "Choose some." if len(kinds) > 1 else 'Choose some, or set likelihood = "product".'
+        here.add(table.place, rule, len(counted), hint)
         return None
     day = model.units.day
     kept = counted or table.counts  # rows without counts stay out, unless the arm is only predicted
@@ -234,6 +243,10 @@ def _with_fixed(model: Model, card: Card, question: Question, findings: Findings
         if quantity is None or declared is None:
             findings.add(
                 f"set.{path}", "must be a parameter of the model", path, did_you_mean(path, card.parameters)
+            )
+        elif extra := [key for key in row if key not in ("value", "unit", "why")]:
+            findings.add(
+                f"set.{path}.{extra[0]}", "must be a known key", extra[0], "Known: unit, value, why."
             )
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not row.get("why"):
             findings.add(f"set.{path}", "must have a number as value and a why", value)
@@ -370,21 +383,26 @@ def _refuse_circular(
     findings: Findings,
 ) -> None:
     """A number derived from a trial may not be a prior in a fit of that trial."""
-    named = {str(row.get("source", "")), quantity.source if quantity and row.get("from") == "model" else ""}
-    named -= {"", ASSUMED}
+    own = f"{row.get('source', '')} {row.get('why', '')}"
+    named = {str(row.get("source", "")), own}
+    if quantity and row.get("from") == "model":
+        named |= {quantity.source, f"{quantity.at} {quantity.why}"}
+    named -= {"", " ", ASSUMED}
     for key in sorted(named):
         source = card.sources.get(key)
         identity = publications(f"{key} {source}") | {key.lower()}
         for arm in question.arms:
             if identity & (publications(arm.source) | {arm.study.lower(), arm.source.lower()}):
-                rule = f"must not come from the fitted trial: its source {key} is the evidence of {arm.study}"
-                findings.add(place, rule, source.citation if source else key)
-                break
+                told = source.citation if source else key.strip()
+                rule = f"must not come from the fitted trial: it is the evidence of {arm.study}"
+                findings.add(place, rule, f"{key}: {told}" if source else told)
+                return
 
 
 def publications(text: str) -> set[str]:
     """What identifies publications in a text: DOI, PMID, and year with volume and first page."""
     found = {doi.rstrip(".,;)").lower() for doi in re.findall(r"10\.\d{4,9}/\S+", text)}
     found |= {f"pmid {number}" for number in re.findall(r"PMID:?\s*(\d+)", text, re.IGNORECASE)}
-    places = re.findall(r"(\d{4});\s*(\d+)(?:\([^)]*\))?:\s*([A-Za-z]?\d+)", text)
+    date = r"(\d{4})(?:\s+[A-Za-z]{3,9}(?:\s+\d{1,2})?)?"
+    places = re.findall(date + r";\s*(\d+)\s*(?:\([^)]*\))?:\s*([A-Za-z]?\d+)", text)
     return found | {f"{year};{volume}:{page}".lower() for year, volume, page in places}

@@ -54,6 +54,11 @@ class AbstractOutcome(eqx.Module):
         """Times since the origin at which the inputs must be known exactly."""
         return ()
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Inputs that must be wired with these parameters, although they have a default."""
+        return ()
+
 
 class AbstractRecord(AbstractOutcome):
     """An outcome that happens or not, and that needs the patient to be alive when it is recorded.

@@ -29,7 +29,7 @@ class WHOResponse(AbstractRecord):
     area of 50 % is a diameter of 70.7 %); two consecutive ones at least `confirmation` apart are a
     response, unless the disease progressed before (size at `growth` times its nadir). The response is
     complete when the sum of diameters of both is also at or below `detection`. Without a response the
-    disease is progressive if it progressed by the first visit after `confirmation` at the earliest, else
+    disease is progressive if it progressed by the first visit that is not before `confirmation`, else
     stable; who dies before the first visit is none of the four.
 
     Sizes are measured with a log-normal error `sigma`; the error of the baseline is shared by all
@@ -66,6 +66,10 @@ class WHOResponse(AbstractRecord):
     def recorded_at(self) -> tuple[float, ...]:
         return self.visits
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("size",) if self.detection > 0.0 else ()
+
     def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
         sizes = self._at_visits(course, "log_ratio")
         margin = self._margin(sizes)
@@ -96,34 +100,27 @@ class WHOResponse(AbstractRecord):
         above, (partial, complete) = log_ndtr(-margin), self._seen(margin, self._at_visits(course, "size"))
         stable, progressed = self._progress(sizes)
         never = jnp.full_like(margin[0], _NEVER)
-        seen, gone, large = (
-            partial[0],
-            complete[0],
-            above[0] + stable[0],
-        )  # no response yet, by the last visit
-        cr = held_seen = held_gone = ended = sd_lost = (
-            never  # a response that may become complete, or no more
-        )
-        pd, found = above[0] + progressed[0], []
-        for k in range(len(self.visits)):
-            if k:
-                free, held = _sum(seen, gone, large), _sum(held_seen, held_gone)
-                ended = _sum(ended, held + above[k] + progressed[k])
-                missed = free + above[k] + progressed[k]
-                if self.visits[k - 1] < self.confirmation:
-                    pd = _sum(pd, missed)
-                else:
-                    sd_lost = _sum(sd_lost, missed)
-                stays = held + _sum(above[k] + stable[k], partial[k])
-                if self._apart(k):
-                    cr = _sum(cr, _sum(gone, held_gone) + complete[k])
-                    held_gone = _sum(seen, held_seen) + complete[k]
-                    held_seen, free_below = _sum(stays, _sum(seen, gone) + partial[k]), large
-                else:
-                    held_gone, held_seen, free_below = held + complete[k], stays, free
-                seen, gone = free_below + partial[k], free_below + complete[k]
-                large = free + above[k] + stable[k]
-            pr, sd = _sum(held_seen, held_gone, ended), _sum(seen, gone, large, sd_lost)
+        # Without a response, by the size at the last visit; lost to progression, early and late.
+        large, seen, gone = above[0] + stable[0], partial[0], complete[0]
+        pd, late = above[0] + progressed[0], never
+        # In response: by the size at the last visit, after progression, complete.
+        pr_seen = pr_gone = pr_lost = cr = never
+        found = [jnp.stack([never, cr, never, _sum(large, seen, gone), pd])]
+        for k in range(1, len(self.visits)):
+            free, held = _sum(large, seen, gone), _sum(pr_seen, pr_gone)
+            lost = free + above[k] + progressed[k]
+            early = self.visits[k - 1] < self.confirmation
+            pd, late = (_sum(pd, lost), late) if early else (pd, _sum(late, lost))
+            pr_lost = _sum(pr_lost, held + above[k] + progressed[k])
+            kept = held + _sum(above[k] + stable[k], partial[k])
+            if self._apart(k):
+                cr = _sum(cr, _sum(gone, pr_gone) + complete[k])
+                pr_gone = _sum(seen, pr_seen) + complete[k]
+                pr_seen, first = _sum(kept, _sum(seen, gone) + partial[k]), large
+            else:
+                pr_gone, pr_seen, first = held + complete[k], kept, free
+            large, seen, gone = free + above[k] + stable[k], first + partial[k], first + complete[k]
+            pr, sd = _sum(pr_seen, pr_gone, pr_lost), _sum(large, seen, gone, late)
             found.append(jnp.stack([never, cr, pr, sd, pd]))
         chances = jnp.stack(found, axis=1)
         return _over_baseline(jnp.where(chances > _NEVER / 2, chances, -jnp.inf))

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pkpd.checks import fail
 from pkpd.component import Component
 from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
 from pkpd.parameters import Scalar
+from pkpd.population import Patients
 from pkpd.solve.calendar import REST, Calendar, Past, calendar
 from pkpd.solve.day_doses import DayDoses
 from pkpd.solve.halves import Halves, halves
@@ -78,6 +80,11 @@ class Daily(AbstractSolver):
     groups: int = eqx.field(static=True, default=1)
     levels: tuple[float, ...] = eqx.field(static=True, default=(0.0, 0.25, 0.5, 0.75, 1.0))
 
+    def check(self, patients: Patients) -> None:
+        if patients.groups % self.groups:
+            rule = f"must come in a multiple of {self.groups} groups, which repeat their kinetics"
+            raise fail("patients.groups", rule, patients.groups)
+
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         parts = halves(model)
         day, few = model.units.day, patients // self.groups
@@ -133,14 +140,13 @@ class Daily(AbstractSolver):
 
     def _in_groups(self, model: Model, parts: Halves, few: int) -> Model:
         """Parameters as [few] where every group has the same, else as [groups, few]."""
-        repeated = parts.fast | {parts.pool or ""}
 
         def shaped(name: str, part: Component) -> Component:
             def leaf(v: Scalar) -> Array:
                 v = jnp.asarray(v)
                 if v.ndim == 0:
                     return jnp.broadcast_to(v, (few,))
-                return v[:few] if name in repeated else v.reshape(self.groups, few)
+                return v[:few] if name in parts.kinetics else v.reshape(self.groups, few)
 
             return jax.tree.map(leaf, part)
 
@@ -179,7 +185,7 @@ class Daily(AbstractSolver):
         """Moments without any drug."""
         ticks = clock(jnp.zeros(()), {d.name: jnp.zeros(()) for d in model.drugs})
         states = {**model.initial(), **{s: jnp.zeros(()) for s in parts.fast_states}}
-        signals = model.signals(states, ticks, parts.fast | {parts.pool or ""})
+        signals = model.signals(states, ticks, parts.kinetics)
         only_mean = jnp.asarray([1.0] + [0.0] * (COUNT - 1))[:, None, None]
         return {
             s: jnp.broadcast_to(only_mean * jnp.reshape(signals[s], (1, 1, -1)), shape)
@@ -237,7 +243,7 @@ class Daily(AbstractSolver):
             found = step(model, solved, fixed | y, given, x.length, lambda offset: still, x.rate)
             for share in GAUSS:
                 inside = fixed | known[share] | found.at(share)
-                signals = model.signals(inside, still, parts.fast | {parts.pool or ""})
+                signals = model.signals(inside, still, parts.kinetics)
                 scaled = jnp.where(x.today, x.length / (2 * day), 0.0)
                 p = [
                     (2 * b + 1) * scaled * v

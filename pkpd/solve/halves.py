@@ -32,6 +32,11 @@ class Halves:
     pool: str | None
     pool_drive: tuple[str, ...]
 
+    @property
+    def kinetics(self) -> frozenset[str]:
+        """The fast components and the pool: what a day's table holds, and groups of patients repeat."""
+        return self.fast | {self.pool or ""}
+
     def log_level(self, model: Model, y: dict[str, Array]) -> Scalar:
         """The log of the coupled state over its base."""
         assert self.coupled is not None

@@ -10,10 +10,14 @@ from jax import Array
 from pkpd.dosing import events as dosing
 from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
+from pkpd.population import Patients
 
 
 class AbstractSolver(eqx.Module):
     """Turns doses into states at wanted times."""
+
+    def check(self, patients: Patients) -> None:
+        """Raises `InputError` where the solver does not apply to these patients."""
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> dict[str, Array]:
         """State paths -> [times, patients], for an individualised model.

@@ -7,7 +7,7 @@ from scipy import stats
 
 from pkpd.infer.diagnostics import Draws, directions, in_words, pareto_k, summary
 from pkpd.infer.mode import Mode
-from pkpd.infer.prior import Prior, beta1_below, lognormal_range
+from pkpd.infer.prior import Prior, beta1_below
 
 
 def draws(points):
@@ -75,4 +75,4 @@ def test_logit_normal():
 
 
 def test_a_range_is_the_central_95_per_cent():
-    assert lognormal_range(2.0, 18.0).interval() == pytest.approx((2.0, 18.0), rel=1e-12)
+    assert Prior("lognormal", 6.0, np.log(3.0) / 1.959963984540054).interval() == pytest.approx((2.0, 18.0))

@@ -1,5 +1,7 @@
 """The tabulated day against the fixed grid, which is measured against the adaptive reference."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 
 from pkpd.catalogue import load_model
 from pkpd.checks import InputError
-from pkpd.simulation import bind, individualise, sample_patients
+from pkpd.infer.problem import Problem
+from pkpd.simulation import bind, individualise, sample_patients, simulate
 from pkpd.solve import Daily, FixedGrid
 
 TIMES = (7.0, 14.0, 28.0, 35.0, 56.0, 112.0)
@@ -51,10 +54,28 @@ def test_groups_repeat_the_kinetics(model):
     cl, growth = (np.asarray(patients.eta[p]).reshape(3, 4) for p in ("aldesleukin.cl", "tumour.kg"))
     assert np.ptp(cl, axis=0) == pytest.approx(0.0)
     assert len(np.unique(growth)) == 12
-    own, events = individualise(model, patients), bind(model, REGIMENS["daily"])
-    once, each = (Daily(groups=n).states(own, events, TIMES, 12) for n in (3, 1))
+    events, times = bind(model, REGIMENS["daily"]), (7.0, 14.25, 28.0, 56.5)
+    names = ("aldesleukin.cl", "effector.kout", "tumour.kg", "tumour.kkill")
+
+    def states(x, groups):
+        changed = model.replace({n: model.get(n) * jnp.exp(x[i]) for i, n in enumerate(names)})
+        own = individualise(changed, patients)
+        found = Daily(per_day=6.0, groups=groups).states(own, events, times, 12)
+        return found["tumour.log_ratio"].sum(), found
+
+    runs = [jax.jit(jax.value_and_grad(lambda x, n=n: states(x, n), has_aux=True)) for n in (3, 1)]
+    (((_, once), slope), ((_, each), exact)) = (run(jnp.zeros(len(names))) for run in runs)
     for state, values in each.items():
         assert once[state] == pytest.approx(np.asarray(values), rel=1e-12), state
+    assert slope == pytest.approx(np.asarray(exact), rel=1e-9)
+
+
+def test_patients_in_other_groups_are_refused(model):
+    with pytest.raises(InputError, match="must come in a multiple of 3 groups"):
+        simulate(model, "none", [1.0], sample_patients(model, 12, 1), solver=Daily(groups=3))
+    problem = Problem(model, (), sample_patients(model, 12, 1, groups=3), Daily(groups=3))
+    with pytest.raises(InputError, match="must come in a multiple of 2 groups"):
+        dataclasses.replace(problem, solver=Daily(groups=2))
 
 
 def test_gradient(model):
