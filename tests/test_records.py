@@ -1,6 +1,7 @@
 """Questions: resolved numbers, digests, refusals. Answers: whole, sealed, refused when stale."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 from typing import Any
@@ -191,6 +192,15 @@ def test_the_fitted_paper_is_known_in_every_form(folder, text):
     new = f'"survival.scale" = {{ family = "lognormal", median = 1, log_sd = 1, why = "as in {text}" }}'
     found = faults(doctored(folder, '"survival.scale" = { from = "model" }', new))
     assert any("must not come from the fitted trial" in fault for fault in found)
+
+
+def test_evidence_without_counts(folder):
+    evidence = folder / "arms.csv"
+    evidence.write_text(
+        re.sub(r"(,\d+),\d+,(treated|control)", r"\1,,\2", evidence.read_text("utf-8")), "utf-8"
+    )
+    (found,) = faults(folder / "joint.toml")
+    assert "evidence: must hold a row with events" in found
 
 
 def test_kinds_of_response(folder):

@@ -171,6 +171,8 @@ def new(kind: str, name: str, as_json: bool = JSON) -> None:
         return print_json({"wrote": [str(target) for target in texts]})
     if evidence in texts:
         typer.echo(f"Wrote {evidence}, an invented example of evidence: replace it")
+    elif kind == "fit":
+        typer.echo(f"{evidence} was there: [regimens] must have a name for each regimen in it")
     return typer.echo(f"Wrote {path}; check it with: pkpd check {path}")
 
 

@@ -1,21 +1,18 @@
 """Whether there are enough virtual patients: what an answer would be with others."""
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from pkpd.infer.problem import Point, Problem, compiled, marginals
+from pkpd.infer.problem import Evaluate, Problem
 from pkpd.population import Patients
 
 SCRAMBLES = 16
 
-Evaluate = Callable[[Patients, Point], tuple[Array, Array]]
-
 
 def patient_changes(
     problem: Problem,
+    evaluate: Evaluate,
     mode: Float[np.ndarray, " params"],
     points: Float[np.ndarray, "draws params"],
     seed: int = 10_000,
@@ -28,11 +25,7 @@ def patient_changes(
     parameter's mean in posterior standard deviations.
     """
 
-    def one(problem: Problem, x: Point) -> tuple[Array, Array]:
-        tables = problem.log_tables(x)
-        return problem.log_likelihood_of(tables), jnp.concatenate([marginals(table) for table in tables])
-
-    evaluate, count = compiled(problem, one), problem.patients.count
+    count = problem.patients.count
     crowds = [problem.crowd(count, seed + k) for k in range(SCRAMBLES)]
     values = [float(evaluate(crowd, jnp.asarray(mode))[0]) for crowd in crowds]
     first = _along(evaluate, problem.patients, points)
@@ -48,7 +41,7 @@ def patient_changes(
 def _along(evaluate: Evaluate, patients: Patients, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log likelihood [draws] and probabilities of all endpoints [draws, endpoints] with some patients."""
     values, chances = zip(*(evaluate(patients, jnp.asarray(x)) for x in points), strict=True)
-    return np.array(values), np.array(chances)
+    return np.array(values), np.array([np.concatenate(row) for row in chances])
 
 
 def _change(

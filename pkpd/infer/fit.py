@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from pkpd.dosing.events import Events
 from pkpd.endpoints import label
@@ -18,8 +19,8 @@ from pkpd.infer.crowd import patient_changes
 from pkpd.infer.diagnostics import directions, in_words, summary
 from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
 from pkpd.infer.nuts import sample
-from pkpd.infer.predict import Predicted, predict, thin
-from pkpd.infer.problem import Arm, Problem
+from pkpd.infer.predict import Chances, Predicted, chances_of, predict, thin
+from pkpd.infer.problem import Arm, Point, Problem, evaluator
 from pkpd.infer.settings import DEFAULT, GATES, Settings
 
 Progress = Callable[[str, float], None]  # a message, and the share of the work that is done
@@ -85,14 +86,18 @@ def fit_problem(
         found = summary(chain, problem.names)
         found["laplace_gap"] = laplace.gap(normal, draws)
     say("checking the normal approximation and the virtual patients", 0.94)
-    found["pareto_k"] = laplace.trust(problem, normal, seed=settings.seed)
-    some = thin(points, 400)
-    found["patients"] = patient_changes(problem, mode.point, some)
+    evaluate, some = evaluator(problem), thin(points, 400)
+    found["pareto_k"] = laplace.trust(problem, evaluate, normal, seed=settings.seed)
+    found["patients"] = patient_changes(problem, evaluate, mode.point, some)
     say("predicting", 0.97)
     found["starts_agree"] = agreeing(climbed, mode)
-    fitted = predict(problem, problem.arms, mode.point, some)
+
+    def chances(x: Point) -> list[Array]:
+        return evaluate(problem.patients, x)[1]
+
+    fitted = predict(chances, mode.point, some)
     predictions = _others(problem, others, mode.point, some)
-    prior_predictive = _prior_predictive(problem, settings.seed)
+    prior_predictive = _prior_predictive(problem, chances, settings.seed)
     checks = _checks(found, mode, settings, quick)
     return Fit(
         status=_status(checks),
@@ -174,7 +179,7 @@ def _others(
     if not others:
         return []
     untreated = [eqx.tree_at(lambda a: a.events, arm, _no_doses(arm.events)) for arm in others]
-    found = predict(problem, [*others, *untreated], mode, points)
+    found = predict(chances_of(problem, [*others, *untreated]), mode, points)
     rows = []
     for arm, p, nothing in zip(others, found[: len(others)], found[len(others) :], strict=True):
         same = bool(np.max(np.abs(p.draws - nothing.draws)) < 1e-9)
@@ -189,9 +194,11 @@ def _no_doses(events: Events) -> Events:
     return Events(none, none, none, (), (), (), events.end)
 
 
-def _prior_predictive(problem: Problem, seed: int, count: int = 200) -> list[dict[str, Any]]:
+def _prior_predictive(
+    problem: Problem, chances: Chances, seed: int, count: int = 200
+) -> list[dict[str, Any]]:
     points = np.random.default_rng(seed).standard_normal((count, len(problem.priors)))
-    found = predict(problem, problem.arms, np.zeros(len(problem.priors)), points)
+    found = predict(chances, np.zeros(len(problem.priors)), points)
     rows = [row for arm, p in zip(problem.arms, found, strict=True) for row in _rows(problem, arm, p)]
     return [
         {k: row[k] for k in ("study", "arm", "endpoint", "posterior_mean", "lo95", "hi95")} for row in rows

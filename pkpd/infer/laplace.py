@@ -9,7 +9,7 @@ import numpy as np
 from pkpd.infer.coordinates import Coordinates
 from pkpd.infer.diagnostics import pareto_k
 from pkpd.infer.mode import Gradient, Mode, ascend, polish
-from pkpd.infer.problem import Problem, compiled
+from pkpd.infer.problem import Evaluate, Problem
 
 
 class Normal(NamedTuple):
@@ -47,14 +47,12 @@ def approximate(gradient: Gradient, mode: Mode, coordinates: Coordinates) -> Nor
     return Normal(coordinates, polish(pulled, ascend(pulled, start)[0]))
 
 
-def trust(problem: Problem, normal: Normal, count: int = 400, seed: int = 0) -> float:
+def trust(problem: Problem, evaluate: Evaluate, normal: Normal, count: int = 400, seed: int = 0) -> float:
     """Pareto k of the importance weights from the approximation to the posterior."""
     drawn = normal.draw(count, seed)
-
-    def exact(p: Problem, z: jax.Array) -> jax.Array:
-        return jax.lax.map(lambda v: p.log_density(normal.coordinates.point(v)), z)
-
-    found = np.asarray(compiled(problem, exact)(problem.patients, jnp.asarray(drawn)))
+    points = normal.points(drawn)
+    likely = np.array([float(evaluate(problem.patients, jnp.asarray(x))[0]) for x in points])
+    found = likely - 0.5 * np.sum(points**2, axis=1)
     found = found + np.asarray(jax.vmap(normal.coordinates.log_jacobian)(jnp.asarray(drawn)))
     centred = drawn - normal.top.point
     weights = found + 0.5 * np.einsum("ij,jk,ik->i", centred, normal.top.hessian, centred)

@@ -1,6 +1,7 @@
 """What a posterior predicts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pkpd.infer.problem import Arm, Point, Problem, compiled
+
+Chances = Callable[[Point], list[jax.Array]]
 
 
 class Predicted(NamedTuple):
@@ -22,20 +25,18 @@ class Predicted(NamedTuple):
         return low, high
 
 
-def predict(problem: Problem, arms: Sequence[Arm], mode: np.ndarray, points: np.ndarray) -> list[Predicted]:
-    """Arm probabilities at the mode and at `points` [draws, params], averaged over virtual patients.
+def predict(chances: Chances, mode: np.ndarray, points: np.ndarray) -> list[Predicted]:
+    """Arm probabilities at the mode and at `points` [draws, params].
 
     These are uncertainties of the arm's true proportion, not of a count in a trial of finite size.
     """
+    rows = [chances(jnp.asarray(x)) for x in (mode, *points)]
+    return [Predicted(np.asarray(first), np.array(rest)) for first, *rest in zip(*rows, strict=True)]
 
-    def run(problem: Problem, x: jax.Array) -> list[jax.Array]:
-        def one(point: Point) -> list[jax.Array]:
-            return problem.probabilities(point, arms)
 
-        return jax.lax.map(one, x)
-
-    found = compiled(problem, run)(problem.patients, jnp.asarray(np.vstack([mode, points])))
-    return [Predicted(np.asarray(v)[0], np.asarray(v)[1:]) for v in found]
+def chances_of(problem: Problem, arms: Sequence[Arm]) -> Chances:
+    """A compiled function of a point: the endpoints' probabilities of some arms, over virtual patients."""
+    return partial(compiled(problem, lambda p, x: p.probabilities(x, arms)), problem.patients)
 
 
 def thin(points: np.ndarray, count: int) -> np.ndarray:

@@ -124,6 +124,19 @@ def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., An
     return jax.jit(call, compiler_options=compile_options())
 
 
+Evaluate = Callable[[Patients, Point], tuple[Array, list[Array]]]
+
+
+def evaluator(problem: Problem) -> Evaluate:
+    """A compiled function of patients and point: log likelihood, and the endpoints' probabilities by arm."""
+
+    def evaluate(problem: Problem, x: Point) -> tuple[Array, list[Array]]:
+        tables = problem.log_tables(x)
+        return problem.log_likelihood_of(tables), [marginals(table) for table in tables]
+
+    return compiled(problem, evaluate)
+
+
 def marginals(table: Float[Array, "*outcomes"]) -> Float[Array, " endpoints"]:
     """Probability of each endpoint from a joint log table."""
     cells = jnp.exp(table)

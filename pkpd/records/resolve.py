@@ -83,6 +83,10 @@ def _parts(question: Question) -> tuple[Problem, tuple[Arm, ...]]:
     origin = _origin(model, question.origin, findings)
     arms = [_arm(model, question, table, findings) for table in question.arms]
     others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
+    if question.arms and all(count.events is None for arm in question.arms for count in arm.counts):
+        findings.add(
+            "evidence", "must hold a row with events, because there is nothing to fit", question.evidence
+        )
     findings.raise_if_any()
     problem = Problem(
         model=model,
