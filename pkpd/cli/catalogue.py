@@ -103,7 +103,7 @@ def _print_facts(facts: list[Any]) -> None:
 
 def cite(name: str, as_json: bool = JSON) -> None:
     """Prints the sources of a model or a fit. Example: pkpd cite lissoni1995/joint"""
-    from pkpd.card import citations
+    from pkpd.card import ASSUMED, citations
     from pkpd.catalogue import load_card
     from pkpd.records import is_question, load_question
 
@@ -111,7 +111,7 @@ def cite(name: str, as_json: bool = JSON) -> None:
     card = load_card(question.model_path if question else name)
     own = [str(row.get("source", "")) for row in question.priors.values()] if question else []
     evidence = question.sources if question else []
-    cited = [source for source in own if source and source not in card.sources]
+    cited = [source for source in own if source not in ("", ASSUMED, *card.sources)]
     found = list(dict.fromkeys([*evidence, *cited, *citations(card)]))
     if as_json:
         return print_json({"citations": found})

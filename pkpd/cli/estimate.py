@@ -1,6 +1,7 @@
 """Commands that fit."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def fit(
             print_json(answer)
         else:
             _print(asked, found, quick)
+        sys.stdout.flush()  # told before anything that can fail is written or drawn
         if out and found.status == "converged":
             write_answer(Path(out), answer, found)
         if seal and found.status == "converged":
