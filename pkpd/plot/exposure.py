@@ -24,7 +24,7 @@ MOLAR = ((1e6, "umol/L", "µM"), (1e3, "nmol/L", "nM"), (0.0, "pmol/L", "pM"))
 def exposure_times(model: Model, regimen: Regimen | Events | str) -> Float[np.ndarray, " times"]:
     """Times that draw smooth concentrations, in the model's unit.
 
-    Close together after each dose, six an hour on the first and the last day of dosing, and four a
+    Close together after each dose, six an hour on the first and the last day of each drug, and four a
     day until three days after the regimen.
     """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
@@ -32,13 +32,14 @@ def exposure_times(model: Model, regimen: Regimen | Events | str) -> Float[np.nd
     coarse = np.arange(0.0, events.end / day + 3.0, 0.25)
     doses = np.unique(np.round(_dose_days(events, day), 6))
     after = (doses[:, None] + AFTER_DOSE / 24.0).ravel()
-    fine = [start + np.arange(145) / 144 for start in _dosing_days(events, day)]
+    starts = {start for drug in model.drugs for start in _dosing_days(events, day, drug=drug.name)}
+    fine = [start + np.arange(145) / 144 for start in sorted(starts)]
     return np.unique(np.round(np.concatenate([coarse, after, *fine]), 6)) * day
 
 
 @styled
 def plot_exposure(simulation: Simulation, model: Model, regimen: Regimen | Events | str) -> Figure:
-    """Concentration of each drug: the whole course, and the last day of dosing beside it.
+    """Concentration of each drug: the whole course, and its last day of dosing beside it.
 
     The left axis is in IU/mL for a drug with a potency and in ng/mL for another, the right one molar.
     `simulation` holds `<drug>.central` (`exposure_times` gives times that are close enough).
@@ -56,10 +57,10 @@ def plot_exposure(simulation: Simulation, model: Model, regimen: Regimen | Event
     draw_day_axis(axes[-1, 0], days)
     axes[-1, 1].set_xlabel("time since the first dose of the day (h)")
     axes[-1, 1].set(xlim=(0.0, 24.0), xticks=range(0, 25, 6))
-    first, last = _dosing_days(events, model.units.day, float(days[-1]))
-    several = " Dotted: the same on the first day." if last > first else ""
+    spans = [_dosing_days(events, model.units.day, float(days[-1]), drug.name) for drug in drugs]
+    several = " Dotted: the same on its first day." if any(last > first for first, last in spans) else ""
     title = "Concentrations in plasma over the course, and on " + (
-        "its last day of dosing" if several else "day 1"
+        "the last day of each drug" if several else "day 1"
     )
     patients = next(iter(simulation.outputs.values()))
     describe(figure, title, f"{spread_in_words(patients)} Triangles: doses.{several}")
@@ -81,7 +82,7 @@ def _draw_drug(
             axes.set_yticks([])
         return
     draw_bands(row[0], days, values, colour)
-    first, last = _dosing_days(events, model.units.day, float(days[-1]))
+    first, last = _dosing_days(events, model.units.day, float(days[-1]), drug.name)
     _draw_day(row[1], days, values, last, colour, first if first != last else None)
     top = float(quantiles(values)[-1].max())
     row[0].set_ylim(0.0, 1.14 * top)
@@ -146,9 +147,11 @@ def _dose_days(events: Events, day: float, drug: str | None = None) -> Float[np.
     return times[np.asarray(chosen, bool)]
 
 
-def _dosing_days(events: Events, day: float, until: float = np.inf) -> tuple[float, float]:
+def _dosing_days(
+    events: Events, day: float, until: float = np.inf, drug: str | None = None
+) -> tuple[float, float]:
     """When the first and the last day of dosing before `until` start, in days from the first dose."""
-    doses = _dose_days(events, day)
+    doses = _dose_days(events, day, drug)
     doses = doses[doses < until]
     if not len(doses):
         return 0.0, 0.0

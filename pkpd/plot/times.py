@@ -16,9 +16,9 @@ def in_days(simulation: Simulation) -> Float[np.ndarray, " times"]:
 
 
 def draw_day_axis(axes: Axes, days: Float[np.ndarray, " times"]) -> None:
-    """An axis in days with a tick per week, per four weeks or per half year, whichever suits the length."""
+    """An axis in days; a tick per day, week, four weeks, quarter or half year, whichever suits the length."""
     span = float(days[-1] - days[0])
-    step = next((step for step, longest in ((1, 10), (7, 70), (28, 400)) if span <= longest), 182)
+    step = next((step for step, longest in ((1, 10), (7, 70), (28, 224), (91, 800)) if span <= longest), 182)
     axes.xaxis.set_major_locator(MultipleLocator(step))
     axes.set(xlabel="time (days)", xlim=(days[0], days[-1]))
 

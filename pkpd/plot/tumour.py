@@ -18,7 +18,7 @@ RULE = (
     "Triangles: visits. Dashed: WHO criteria (area −50 %, +25 %) as sums of diameters; the upper line holds "
     "for a tumour that has not shrunk, because growth is judged from the smallest size so far."
 )
-TICKS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0)
+TICKS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
 @styled

@@ -200,6 +200,14 @@ def test_days_count_from_the_start_also_for_an_evening_dose(model: Model) -> Non
     assert "median, day 1" in legend_of(day)
 
 
+def test_each_drug_has_its_own_first_and_last_day(model: Model) -> None:
+    regimen = "melatonin 40 mg po q24h x5 + (rest 1 d then aldesleukin 3 MIU sc q24h x3)"
+    figure = plot_exposure(simulation(), model, regimen)
+    figure.draw_without_rendering()  # a layout that collapses is a warning, and that an error
+    assert [axes.get_title(loc="left") for axes in figure.axes[1::2][:2]] == ["Day 4", "Day 5"]
+    assert "median, day 2" in legend_of(figure.axes[1])
+
+
 def test_a_drug_that_is_not_given_says_so(model: Model) -> None:
     figure = PICTURES["exposure to one drug"](model)
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
