@@ -10,12 +10,11 @@ from pkpd.infer.settings import GATES
 from pkpd.likelihood.counts import clopper_pearson
 from pkpd.records import load_answer, question_names, resolve
 
-UNANSWERED = {"lissoni1995/protocol"}
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
 
 
-def test_every_question_has_an_answer_or_is_named_as_open():
-    assert set(question_names()) - set(STORED) == UNANSWERED
+def test_every_question_has_an_answer():
+    assert question_names() == STORED
 
 
 @pytest.fixture(scope="module", params=STORED)
@@ -64,7 +63,8 @@ def test_the_mode_is_a_stationary_point_of_todays_density(stored):
 
 
 def test_draws_are_those_of_the_summaries(stored):
+    """Within four times what the variance of so many draws errs by chance; 85 parameters are compared."""
     _, answer = stored
-    spread = answer.draws.std(axis=0)
     contraction = [answer.content["estimates"][name]["contraction"] for name in answer.names]
-    assert 1 - spread**2 == pytest.approx(np.array(contraction), abs=0.12)
+    ratio = answer.draws.var(axis=0) / (1 - np.array(contraction))
+    assert ratio == pytest.approx(np.ones(len(ratio)), abs=4 * np.sqrt(2 / len(answer.draws)))
