@@ -54,6 +54,12 @@ def test_stored_questions_have_no_fault(name):
     assert check_file(name) == []
 
 
+def test_a_file_of_another_kind_is_a_fault(tmp_path):
+    (tmp_path / "notes.md").write_text("words", "utf-8")
+    rule = 'must be an arms file (.csv), or a model or a question (.toml), but is ".md".'
+    assert faults(tmp_path / "notes.md") == [f"{tmp_path / 'notes.md'}: {rule}"]
+
+
 def test_resolved_numbers():
     question = load_question("lissoni1995/joint")
     problem = resolve(question).problem

@@ -58,6 +58,10 @@ def check_file(name: str) -> list[Fault]:
     from pkpd.arms import check_arms
     from pkpd.records.resolve import load_question, resolve
 
+    path = Path(name)
+    if path.is_file() and path.suffix not in (".csv", ".toml"):
+        rule = "must be an arms file (.csv), or a model or a question (.toml)"
+        return [Fault("", rule, path.suffix or "a file without an ending", file=name)]
     if name.endswith(".csv"):
         return check_arms(name)
     if not is_question(name):
