@@ -16,7 +16,7 @@ from pkpd.catalogue import load_model
 from pkpd.cli.output import table
 from pkpd.devices import compile_options, configure
 from pkpd.simulation import bind, individualise, sample_patients
-from pkpd.solve import ODE, AbstractSolver, ClosedForm, Daily, FixedGrid
+from pkpd.solve import ODE, AbstractSolver, ClosedForm, Daily, Multirate
 
 TIMES = (7.0, 14.0, 28.0, 56.0, 112.0, 365.0)
 
@@ -41,7 +41,7 @@ CASES = (
         ("effector.level", "memory.value", "tumour.log_ratio"),
         TIMES,
         ("aldesleukin.cl", "stimulus.ec50", "effector.kout", "tumour.kg"),
-        ((Daily(), 256), (Daily(groups=4), 256), (FixedGrid(), 256), (ODE(rtol=1e-6, atol=1e-8), 8)),
+        ((Daily(), 256), (Daily(groups=4), 256), (Multirate(), 256), (ODE(rtol=1e-6, atol=1e-8), 8)),
     ),
     Case(
         "28 daily doses of melatonin, concentrations around the last, float64, one device",
@@ -50,7 +50,7 @@ CASES = (
         ("melatonin.central",),
         tuple(27 * 24.0 + np.arange(0.5, 24.5, 0.5)),
         ("melatonin.cl", "melatonin.po.ka"),
-        ((ClosedForm(), 256), (FixedGrid(), 256), (ODE(rtol=1e-6, atol=1e-8), 8)),
+        ((ClosedForm(), 256), (Multirate(), 256), (ODE(rtol=1e-6, atol=1e-8), 8)),
     ),
 )
 COLUMNS = ["solver", "patients", "error", "patients/s", "compile s", "gradients/s", "compile s "]

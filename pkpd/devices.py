@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import metadata
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from pkpd.checks import Findings
 
@@ -71,6 +73,38 @@ def compile_options() -> dict[str, Any]:
     wide = {"xla_cpu_prefer_vector_width": 512} if "avx512f" in _flags() else {}
     kept = {"xla_disable_hlo_passes": "optimization-barrier-expander,cse_barrier_expander"}
     return next((options for options in ({**wide, **kept}, wide) if _compiles(options)), {})
+
+
+def in_chunks(function: Callable[[Any], Any], arrays: Any, size: int, cores: int = 1) -> Any:
+    """`function` of arrays whose last axis are patients: of `size` at most at a time, on `cores` devices.
+
+    Its results have patients as their last axis too. The last chunks are filled up with copies of the last
+    patient, so that all have one shape.
+    """
+    count = jax.tree.leaves(arrays)[0].shape[-1]
+    chunks = -(-count // size)
+    if chunks == 1 and cores == 1:
+        return function(arrays)
+    chunks = -(-max(chunks, cores) // cores) * cores
+    width = -(-count // chunks)
+    missing = chunks * width - count
+
+    def split(v: jax.Array) -> jax.Array:
+        v = jnp.concatenate([v, jnp.repeat(v[..., -1:], missing, axis=-1)], axis=-1) if missing else v
+        return jnp.moveaxis(v.reshape(*v.shape[:-1], chunks, width), -2, 0)
+
+    def join(v: jax.Array) -> jax.Array:
+        v = jnp.moveaxis(v, 0, -2)
+        return v.reshape(*v.shape[:-2], chunks * width)[..., :count]
+
+    def run(parts: Any) -> Any:
+        return jax.lax.map(function, parts)
+
+    if cores > 1:
+        mesh = jax.make_mesh((cores,), ("cores",), devices=jax.devices()[:cores])
+        spec = jax.sharding.PartitionSpec("cores")
+        run = jax.shard_map(run, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    return jax.tree.map(join, run(jax.tree.map(split, arrays)))
 
 
 def _compiles(options: dict[str, Any]) -> bool:

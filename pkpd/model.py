@@ -79,6 +79,10 @@ class Model(eqx.Module):
             model = eqx.tree_at(lambda m, path=path: m._leaf(path), model, value)
         return model
 
+    def with_components(self, components: dict[str, Component]) -> "Model":
+        """The same model with the same components in another shape."""
+        return eqx.tree_at(lambda m: m.components, self, components)
+
     def _leaf(self, path: str) -> Any:
         if path.endswith(".iiv"):
             return self.variability[path.removesuffix(".iiv")]

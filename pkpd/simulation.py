@@ -17,7 +17,7 @@ from pkpd.model import Drug, Model
 from pkpd.population import Patients, draw_patients, typical_patient
 from pkpd.response import Course
 from pkpd.response.joint import Endpoint
-from pkpd.solve import AbstractSolver, ClosedForm, FixedGrid
+from pkpd.solve import AbstractSolver, ClosedForm, Multirate
 from pkpd.solve.closed_form import nonlinear
 from pkpd.solve.halves import halves
 from pkpd.solve.solver import clock, first_dose, jumps_of
@@ -138,12 +138,12 @@ def simulate(
 
     `times` (default: four a day over the regimen and a week) and `origin`, from which outcomes are
     timed, are in the model's unit of time; `alive` adds survival at these times since the origin.
-    The solver is by default `ClosedForm` where all states have one, else `FixedGrid`.
+    The solver is by default `ClosedForm` where all states have one, else `Multirate`.
     Pure JAX in the model's parameters and, with `Events` in place of the text, in the schedule.
     """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     patients = patients or typical_patient()
-    solver = solver or (FixedGrid() if nonlinear(model) else ClosedForm())
+    solver = solver or (Multirate() if nonlinear(model) else ClosedForm())
     solver.check(patients)
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
     chosen = tuple(model.outputs if outputs is None else outputs)

@@ -54,6 +54,41 @@ except RuntimeError as error:
     assert any((tmp_path / "kept").iterdir())
 
 
+def test_chunks_of_patients_give_what_the_whole_gives() -> None:
+    table, row = jnp.arange(21.0).reshape(3, 7), jnp.linspace(0.0, 1.0, 7)
+
+    def function(arrays):
+        return {"sum": arrays[0].sum(0), "product": arrays[0] * arrays[1][None]}
+
+    whole = function((table, row))
+    for size in (1, 2, 3, 7, 100):
+        found = devices.in_chunks(function, (table, row), size)
+        assert all((found[key] == whole[key]).all() for key in whole)
+
+
+def test_devices_share_the_patients_and_the_answer_is_the_same() -> None:
+    code = """
+from pkpd.devices import configure
+
+configure(cores=2)
+import numpy as np
+from pkpd.catalogue import load_model
+from pkpd.simulation import sample_patients, simulate
+from pkpd.solve import Multirate
+
+model = load_model("neuroimmunotherapy")
+regimen, patients = "aldesleukin 3 MIU sc q24h x3 + melatonin 40 mg po q24h x3", sample_patients(model, 11, 1)
+one, two = (
+    simulate(model, regimen, [2.5, 9.0], patients, alive=[365.0], solver=Multirate(6.0, chunk=4, cores=cores))
+    for cores in (1, 2)
+)
+for name, values in {**one.outputs, **one.outcomes}.items():
+    other = {**two.outputs, **two.outcomes}[name]
+    assert np.allclose(other, values, rtol=1e-10, atol=1e-13), name
+"""
+    run(code)
+
+
 def test_doors_compute_in_float64_whatever_the_precision_outside() -> None:
     code = """
 import jax.numpy as jnp

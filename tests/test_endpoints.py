@@ -9,7 +9,7 @@ from pkpd.endpoints import log_table
 from pkpd.likelihood.counts import log_joint_counts
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, courses, individualise, sample_patients
-from pkpd.solve import FixedGrid
+from pkpd.solve import Multirate
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def own_course():
     strong = model.replace({"tumour.kkill": 0.02, "tumour.size0": 30.0})
     own = individualise(strong, sample_patients(model, 16, 3))
     events = bind(model, "aldesleukin 3 MIU sc q24h x14")
-    return own, courses(own, events, 16, 0.0, [365.0], FixedGrid(per_day=8.0))
+    return own, courses(own, events, 16, 0.0, [365.0], Multirate(per_day=8.0))
 
 
 def test_kinds_of_response_are_the_response(own_course):

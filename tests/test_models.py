@@ -12,7 +12,7 @@ from pkpd.catalogue import load_card, load_model, model_names, model_path
 from pkpd.explore.facts import Course, FactResult, Typical, evaluate
 from pkpd.model import Model
 from pkpd.simulation import bind
-from pkpd.solve import ODE, AbstractSolver, FixedGrid
+from pkpd.solve import ODE, AbstractSolver, Multirate
 from pkpd.solve.solver import clock
 
 NAMES = model_names()
@@ -172,8 +172,8 @@ TIMES = np.array([1.0, 6.0, 12.0, 24.0, 33.0, 36.0, 40.0, 48.0])
     ("solver", "regimen", "rtol"),
     [
         pytest.param(ODE(rtol=1e-10, atol=1e-10), INFUSION, 1e-6, id="ode"),
-        pytest.param(FixedGrid(per_day=42.0), INJECTIONS, 1e-3, id="grid"),
-        pytest.param(FixedGrid(per_day=42.0), INFUSION, 1e-3, id="grid-infusion"),
+        pytest.param(Multirate(per_day=42.0), INJECTIONS, 1e-3, id="grid"),
+        pytest.param(Multirate(per_day=42.0), INFUSION, 1e-3, id="grid-infusion"),
     ],
 )
 def test_the_quick_course_is_that_of_the_solvers(solver: AbstractSolver, regimen: str, rtol: float) -> None:

@@ -291,4 +291,4 @@ def test_a_broken_answer_is_told(folder):
 
 def test_kinetics_that_outlast_days_take_the_fixed_grid(folder):
     question = load_question(doctored(folder, "[priors]", SLOW))
-    assert type(resolve(question).problem.solver).__name__ == "FixedGrid"
+    assert type(resolve(question).problem.solver).__name__ == "Multirate"

@@ -11,7 +11,7 @@ from pkpd.checks import InputError
 from pkpd.endpoints import log_table
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, courses, individualise, sample_patients, simulate
-from pkpd.solve import ClosedForm, FixedGrid
+from pkpd.solve import ClosedForm, Multirate
 
 SHORT = "aldesleukin 3 MIU sc q24h x5 + melatonin 40 mg po q24h x5 from 2 h"
 
@@ -72,7 +72,7 @@ def test_no_drug_no_effect(model):
     assert found.outcomes["regression"] == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("solver", [ClosedForm(), FixedGrid(per_day=8.0)])
+@pytest.mark.parametrize("solver", [ClosedForm(), Multirate(per_day=8.0)])
 def test_doses_of_nothing_change_nothing(solver):
     """Padded to one shape for many regimens, a course stays what it is, in value and in gradient."""
     model = load_model("melatonin")
@@ -123,7 +123,7 @@ def outcomes(model):
         values = {name: strong.get(name) * jnp.exp(x[i]) for i, name in enumerate(names)}
         own = individualise(strong.replace(values), patients)
         doses = eqx.tree_at(lambda e: (e.amount, e.time), events, (amount, time))
-        course = courses(own, doses, 8, 0.0, [365.0], FixedGrid(per_day=10.0))
+        course = courses(own, doses, 8, 0.0, [365.0], Multirate())
         cells = jnp.exp(log_table(own, course, endpoints))
         each = [jnp.exp(log_table(own, course, [kind]))[1] for kind in kinds]
         return jnp.stack([cells[1].sum(), cells[:, 1].sum(), cells[:, :, 1].sum(), *each])

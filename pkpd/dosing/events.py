@@ -71,6 +71,7 @@ class Jumps(eqx.Module):
     amount: Float[Array, "jumps patients"]
     rate: Float[Array, "jumps patients"]
     state: tuple[str, ...] = eqx.field(static=True)
+    route: tuple[tuple[str, str], ...] = eqx.field(static=True)
     nominal: tuple[float, ...] = eqx.field(static=True)
 
 
@@ -86,12 +87,13 @@ def jumps_of(
     patients: int,
 ) -> Jumps:
     """Lag delays a dose, bioavailability scales it; an infusion of given duration keeps its duration."""
-    time, amount, rate, state, nominal = [], [], [], [], []
+    time, amount, rate, state, routes, nominal = [], [], [], [], [], []
 
     def add(at: Scalar, jump: Scalar, change: Scalar, route: Route, plan: float) -> None:
         for values, value in ((time, at), (amount, jump), (rate, change)):
             values.append(jnp.broadcast_to(value, (patients,)))
         state.append(entry[route])
+        routes.append(route)
         nominal.append(float(plan))
 
     for i, route in enumerate(events.route):
@@ -105,4 +107,4 @@ def jumps_of(
         add(start + events.duration[i], 0.0, -flow, route, plan + events.lasting[i])
     empty = jnp.zeros((0, patients))
     stack = [jnp.stack(v) if v else empty for v in (time, amount, rate)]
-    return Jumps(*stack, state=tuple(state), nominal=tuple(nominal))
+    return Jumps(*stack, state=tuple(state), route=tuple(routes), nominal=tuple(nominal))

@@ -25,7 +25,7 @@ from pkpd.records.priors import read_priors
 from pkpd.records.question import Question, read_question
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, sample_patients
-from pkpd.solve import AbstractSolver, Daily, FixedGrid
+from pkpd.solve import AbstractSolver, Daily, Multirate
 from pkpd.solve.halves import halves, lingering
 from pkpd.units import UnitError, factor
 
@@ -106,8 +106,8 @@ def _solver(model: Model, groups: int) -> AbstractSolver:
     try:
         halves(model)
     except InputError:
-        return FixedGrid()
-    return FixedGrid() if lingering(model) else Daily(groups=groups)
+        return Multirate(groups=groups)
+    return Multirate(groups=groups) if lingering(model) else Daily(groups=groups)
 
 
 def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> str:

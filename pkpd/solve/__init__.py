@@ -2,8 +2,8 @@
 
 from pkpd.solve.closed_form import ClosedForm
 from pkpd.solve.daily import Daily
-from pkpd.solve.fixed_grid import FixedGrid
+from pkpd.solve.multirate import Multirate
 from pkpd.solve.ode import ODE
 from pkpd.solve.solver import AbstractSolver
 
-__all__ = ["ODE", "AbstractSolver", "ClosedForm", "Daily", "FixedGrid"]
+__all__ = ["ODE", "AbstractSolver", "ClosedForm", "Daily", "Multirate"]

@@ -48,7 +48,7 @@ def calendar(
     lag = np.array([lags.get(route, 0.0) for route in events.route])
     if np.any((offset + values[2] + 4.0 * lag)[values[2] > 0.0] > day * (1.0 + 1e-9)):
         rule = "must not be Daily: an infusion lasts beyond its day, which starts after the longest gap"
-        raise fail("solver", rule, hint="Use FixedGrid or ODE.")
+        raise fail("solver", rule, hint="Use Multirate or ODE.")
     kinds, kind_of = _kinds(events, date, offset, values)
     first, last = min(kind_of, default=0), max(kind_of, default=-3)
     begin = phase + first * day if kind_of else 0.0
@@ -106,7 +106,7 @@ def _concrete(events: Events) -> list[np.ndarray]:
         return [np.asarray(v) for v in (events.time, events.amount, events.duration)]
     except jax.errors.TracerArrayConversionError as error:
         raise fail(
-            "solver", "must not be Daily for traced doses or gradients in the schedule", hint="Use FixedGrid."
+            "solver", "must not be Daily for traced doses or gradients in the schedule", hint="Use Multirate."
         ) from error
 
 

@@ -55,4 +55,4 @@ def _require_linear(model: Model) -> None:
     others = nonlinear(model)
     if others:
         rule = f"must not be ClosedForm: {', '.join(others)} must be linear and depend on doses alone"
-        raise fail("solver", rule, hint="Use FixedGrid or ODE.")
+        raise fail("solver", rule, hint="Use Multirate or ODE.")

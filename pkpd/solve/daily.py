@@ -68,7 +68,7 @@ class Daily(AbstractSolver):
     `coarse` panels of the day before); slow states step by days through what was tabulated, and by up to a
     week where no drug is left. Patients come in `groups` that repeat the kinetics of the first.
 
-    Doses must be concrete; use `FixedGrid` or `ODE` for gradients in the schedule. What limits it is that
+    Doses must be concrete; use `Multirate` or `ODE` for gradients in the schedule. What limits it is that
     days with the same yesterday share the days before it: at 3 MIU a day the worst of 32 patients is off by
     1e-3 in the effector and their mean by 1e-4; at 9 MIU twice a day 3e-3 and 5e-4.
     """

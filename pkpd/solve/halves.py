@@ -92,14 +92,14 @@ def _boundary(model: Model, fast: frozenset[str]) -> tuple[str, ...]:
         signals = [s for s in sources if s in model.outputs and s.rpartition(".")[0] in fast]
         if part is None and signals:
             rule = f"must not be Daily: the outcome {owner} needs {signals[0]} within the day"
-            raise fail("solver", rule, hint="Use FixedGrid or ODE.")
+            raise fail("solver", rule, hint="Use Multirate or ODE.")
         if part is None or owner in fast:
             continue
         if signals and port not in part.linear:
             rule = (
                 f"must not be Daily: the input `{port}` of `{owner}` is not affine, so it cannot be averaged"
             )
-            raise fail("solver", rule, hint="Use FixedGrid or ODE.")
+            raise fail("solver", rule, hint="Use Multirate or ODE.")
         found += signals
     return tuple(sorted(set(found)))
 
@@ -112,5 +112,5 @@ def _coupled(model: Model, fast: frozenset[str], slow: frozenset[str]) -> str | 
     if len(sources) > 1 or not isinstance(model.components[pool], Turnover):
         found = ", ".join(sorted(sources))
         rule = f"must not be Daily: it takes one turnover pool at most that acts on the kinetics, not {found}"
-        raise fail("solver", rule, hint="Use FixedGrid or ODE.")
+        raise fail("solver", rule, hint="Use Multirate or ODE.")
     return f"{pool}.level"

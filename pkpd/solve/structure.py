@@ -1,6 +1,6 @@
 """Which state's derivative depends on which state, found on the model itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +20,12 @@ class Block:
     needs: frozenset[str]
     coupled: frozenset[tuple[str, str]]
     inflows: frozenset[tuple[str, str]]
+    filters: tuple[str, ...] = ()
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The states that are not filters."""
+        return tuple(s for s in self.states if s not in self.filters)
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,15 @@ class Structure:
     """Blocks in an order in which each can be solved.
 
     `cascade` are fast, linear and depend on nothing else: they have an exact flow. `fast` are the
-    other fast blocks. `slow` are the rest.
+    other fast blocks. `slow` are the rest. `sources` are pairs of an output and a state that it depends on.
+    `together` gives the blocks of some states when all of them are solved together.
     """
 
     cascade: tuple[Block, ...]
     fast: tuple[Block, ...]
     slow: tuple[Block, ...]
+    sources: frozenset[tuple[str, str]]
+    together: Callable[[frozenset[str]], tuple[Block, ...]]
 
 
 @lru_cache(maxsize=64)
@@ -92,18 +101,30 @@ def structure(model: Model) -> Structure:
 
 def _analyse(model: Model) -> Structure:
     states = model.states
-    clock = {"time": 0.4} | {f"{d.name}.since": 0.3 for d in model.drugs}
     flat = jnp.linspace(0.35, 0.9, len(states))
 
-    def rates(values: jax.Array) -> jax.Array:
-        change = model.derivative(dict(zip(states, values, strict=True)), clock)
+    def ticks(time: jax.Array) -> dict[str, jax.Array]:
+        return {"time": 0.4 + time} | {f"{d.name}.since": 0.3 + time for d in model.drugs}
+
+    def rates(values: jax.Array, time: jax.Array) -> jax.Array:
+        change = model.derivative(dict(zip(states, values, strict=True)), ticks(time))
         return jnp.stack([jnp.asarray(change[s], float) for s in states])
 
-    here, there = (np.asarray(jax.jacfwd(rates)(point)) for point in (flat, flat * 1.7 + 0.1))
+    def signals(values: jax.Array, time: jax.Array) -> jax.Array:
+        found = model.signals(dict(zip(states, values, strict=True)), ticks(time))
+        return jnp.stack([jnp.asarray(found[s], float) for s in model.outputs])
+
+    def at_two_points(function: Callable) -> list[np.ndarray]:
+        points = ((flat, jnp.zeros(())), (flat * 1.7 + 0.1, jnp.ones(())))
+        return [np.asarray(jax.jacfwd(function)(*point)) for point in points]
+
+    here, there = at_two_points(rates)
     depends, curved = (here != 0) | (there != 0), here != there
+    follows = np.logical_or(*(v != 0 for v in at_two_points(signals)))
+    sources = frozenset((model.outputs[i], states[j]) for i, j in np.argwhere(follows))
     scale = {f"{n}.{s}": part.scale for n, part in model.components.items() for s in part.states}
     halves = {kind: [i for i, s in enumerate(states) if scale[s] == kind] for kind in ("fast", "slow")}
-    blocks = {kind: _blocks(model, states, depends, members) for kind, members in halves.items()}
+    blocks = {kind: _blocks(model, states, depends, curved, members) for kind, members in halves.items()}
     exact: list[Block] = []
     for block in blocks["fast"]:
         own = {s for b in exact for s in b.states} | set(block.states)
@@ -112,11 +133,16 @@ def _analyse(model: Model) -> Structure:
         if closed and len(block.states) <= 2:
             exact.append(block)
     rest = tuple(b for b in blocks["fast"] if b not in exact)
-    return Structure(tuple(exact), rest, blocks["slow"])
+
+    @lru_cache(maxsize=16)
+    def together(names: frozenset[str]) -> tuple[Block, ...]:
+        return _blocks(model, states, depends, curved, [i for i, s in enumerate(states) if s in names])
+
+    return Structure(tuple(exact), rest, blocks["slow"], sources, together)
 
 
 def _blocks(
-    model: Model, states: tuple[str, ...], depends: np.ndarray, members: list[int]
+    model: Model, states: tuple[str, ...], depends: np.ndarray, curved: np.ndarray, members: list[int]
 ) -> tuple[Block, ...]:
     from scipy.sparse.csgraph import connected_components
 
@@ -132,15 +158,31 @@ def _blocks(
         ready = [g for g in groups if not any(depends[i, j] for i in g for j in rest - set(g) - done)]
         ordered += ready
         groups = [g for g in groups if g not in ready]
-    return tuple(_block(model, states, depends, group) for group in ordered)
+    return tuple(_block(model, states, depends, curved, group) for group in ordered)
 
 
-def _block(model: Model, states: tuple[str, ...], depends: np.ndarray, group: list[int]) -> Block:
+def _block(
+    model: Model, states: tuple[str, ...], depends: np.ndarray, curved: np.ndarray, group: list[int]
+) -> Block:
     names = tuple(states[i] for i in group)
     coupled = frozenset((states[i], states[j]) for i in group for j in group if depends[i, j])
     inflows = frozenset((states[i], states[j]) for i in group for j in np.flatnonzero(depends[i]))
     owners = frozenset(n.rpartition(".")[0] for n in names)
-    return Block(names, owners, _ancestors(model, owners), coupled, inflows)
+    filters = tuple(states[i] for i in _filters(depends, curved, group))
+    return Block(names, owners, _ancestors(model, owners), coupled, inflows, filters)
+
+
+def _filters(depends: np.ndarray, curved: np.ndarray, group: list[int]) -> list[int]:
+    """States that decay at a constant rate, in an order in which each follows from those before it and the
+    rest of the group."""
+    chosen: list[int] = []
+    for i in (i for i in group if not curved[i, i]):
+        later = [j for j in chosen if depends[j, i]]
+        earlier = [j for j in chosen if depends[i, j]]
+        first = min((chosen.index(j) for j in later), default=len(chosen))
+        if all(chosen.index(j) < first for j in earlier):
+            chosen.insert(first, i)
+    return chosen
 
 
 def _ancestors(model: Model, owners: frozenset[str]) -> frozenset[str]:

@@ -21,7 +21,7 @@ from pkpd.population import draw_patients
 from pkpd.response import WeibullSurvival
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind
-from pkpd.solve import FixedGrid
+from pkpd.solve import Multirate
 
 EVENTS, N, SPREAD = 12, 50, 0.7
 GRID = np.linspace(-5, 4, 20_001)
@@ -125,7 +125,7 @@ def test_more_patients_make_less_noise():
         patient_changes(asked, evaluator(asked), np.zeros(1), points)
         for n in (4, 64)
         for asked in [
-            Problem(model, (arm,), draw_patients(model.variability, n), FixedGrid(2.0), priors=priors)
+            Problem(model, (arm,), draw_patients(model.variability, n), Multirate(2.0), priors=priors)
         ]
     )
     for key, value in few.items():

@@ -11,7 +11,7 @@ from pkpd.catalogue import load_model
 from pkpd.checks import InputError
 from pkpd.infer.problem import Problem
 from pkpd.simulation import bind, individualise, sample_patients, simulate
-from pkpd.solve import Daily, FixedGrid
+from pkpd.solve import Daily, Multirate
 
 TIMES = (7.0, 14.0, 28.0, 35.0, 56.0, 112.0)
 # Relative, of the size or of a tenth of a unit; the mean over patients is what a fit sees.
@@ -41,7 +41,7 @@ def test_slow_states(model, name):
     patients = sample_patients(model, 8, 3)
     own, events = individualise(model, patients), bind(model, REGIMENS[name])
     fast = jax.jit(lambda m: Daily().states(m, events, TIMES, 8))(own)
-    exact = jax.jit(lambda m: FixedGrid(per_day=64.0).states(m, events, TIMES, 8))(own)
+    exact = jax.jit(lambda m: Multirate(per_day=40.0).states(m, events, TIMES, 8))(own)
     share = 4.0 if name == "strong and often" else 1.0
     for state, bound in WORST.items():
         error = (fast[state] - exact[state]) / np.maximum(np.abs(exact[state]), 0.1)

@@ -24,7 +24,7 @@ from pkpd.catalogue import load_model
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.simulation import simulate
-from pkpd.solve import ODE, AbstractSolver, FixedGrid
+from pkpd.solve import ODE, AbstractSolver, Multirate
 
 FILE = Path(__file__).parents[1] / "data" / "w2" / "w2.toml"
 REGIMEN = "cytokine 3 MIU sc q24h x28 + hormone 40 mg po q24h x28 from 2 h"
@@ -126,12 +126,6 @@ def test_the_reference_solver_follows_the_equations(model: Model, reference: np.
     assert worst(model, ODE(rtol=1e-10, atol=1e-12), reference) < 1e-7
 
 
-def test_twice_the_panels_divide_the_error_by_what_order_four_promises(
-    model: Model, reference: np.ndarray
-) -> None:
-    coarse, fine = (worst(model, FixedGrid(per_day=n), reference) for n in (12.0, 24.0))
-    assert coarse / fine > 8.0
-
-
-def test_the_fixed_grid_follows_the_equations(model: Model, reference: np.ndarray) -> None:
-    assert worst(model, FixedGrid(), reference) < 1e-3
+def test_the_production_solver_follows_the_equations(model: Model, reference: np.ndarray) -> None:
+    assert worst(model, Multirate(), reference) < 3e-5
+    assert worst(model, Multirate(per_day=60.0), reference) < 1e-6

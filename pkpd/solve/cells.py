@@ -1,0 +1,240 @@
+"""A course as cells of few kinds: what of the schedule is static."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pkpd.dosing.events import Events, Jumps
+
+REACH = 20.0  # a dose is looked for until so many typical lags after it was given
+ROOM = 0.1  # days by which a dose whose time is traced may differ from its nominal time
+NEAR = 1e-9  # days, or shares of a cell; a time so close to another is the same
+
+
+class Grading(NamedTuple):
+    """Panels are dense after a jump: density `1 / (t + inner) + 4 / (4 outer + t)` at the time t after it.
+
+    A `day` after a jump has `per_day` panels. From 45 on it has two cells or more, because slow states are
+    driven by polynomials over a cell.
+    """
+
+    per_day: float
+    inner: float
+    outer: float
+    day: float
+
+    @classmethod
+    def of(cls, per_day: float, day: float) -> "Grading":
+        """Many panels also begin with shorter ones, because another drug's effect may rise within minutes."""
+        hour = day / 24.0
+        return cls(per_day, 0.2 * hour * (15.0 / per_day) ** 1.5, 4.0 * hour, day)
+
+    def total(self, time: Array | np.ndarray | float) -> Array:
+        """Integral of the density from the jump."""
+        time = jnp.asarray(time)
+        return jnp.log1p(time / self.inner) + 4.0 * jnp.log1p(time / (4.0 * self.outer))
+
+    def density(self, time: Array) -> Array:
+        """Panels per time, up to a factor."""
+        return 1.0 / (self.inner + time) + 4.0 / (4.0 * self.outer + time)
+
+    def panels(self, since: float, length: float) -> int:
+        """How many panels a stretch has that starts some time after a jump."""
+        with jax.ensure_compile_time_eval():
+            low, high, day = (float(self.total(t)) for t in (since, since + length, self.day))
+        return max(1, int(np.ceil(self.per_day * (high - low) / day - 1e-6)))
+
+
+class Kind(NamedTuple):
+    """A kind of cell: its length, a cell and jumps that stand for it, and the panels of its segments.
+
+    `since` is the time between the last jump before and the start of the cell.
+    """
+
+    length: float
+    cell: int
+    jumps: tuple[int, ...]
+    panels: tuple[int, ...]
+    since: float
+
+
+class Plan(NamedTuple):
+    """Cell i lasts from `start[i]` to `start[i + 1]`, is of the kind `kinds[kind[i]]` and holds `jumps[i]`,
+    in the order of that kind. A jump stands in each cell that its lag may take it to."""
+
+    start: np.ndarray
+    kind: np.ndarray
+    kinds: tuple[Kind, ...]
+    jumps: tuple[tuple[int, ...], ...]
+
+
+def plan_of(
+    events: Events,
+    jumps: Jumps,
+    times: Sequence[float],
+    lags: Mapping[tuple[str, str], float],
+    grading: Grading,
+) -> Plan:
+    """The cells up to the last wanted time: days around doses, longer ones elsewhere; cut at wanted times."""
+    day = grading.day
+    wanted = np.unique(np.asarray(times, float))
+    nominal = np.asarray(jumps.nominal)
+    typical = np.array([lags.get(route, 0.0) for route in jumps.route])
+    concrete = _concrete(events)
+    room = 0.0 if concrete else ROOM * day
+    given = nominal - typical
+    start = _cuts(given, given + REACH * typical, wanted, day, max(1, round(grading.per_day / 30.0)))
+    first, last = (_cell_of(start, v, day) for v in (given - room, given + REACH * typical + room))
+    held: list[list[int]] = [[] for _ in start[:-1]]
+    for j in range(len(nominal)):
+        for cell in range(first[j], min(last[j], len(held) - 1) + 1):
+            held[cell].append(j)
+    kinds: dict[tuple, Kind] = {}
+    kind = []
+    for cell, inside in enumerate(held):
+        inside.sort(key=lambda j: (jumps.state[j], jumps.route[j], nominal[j], j))
+        begin, length = start[cell], start[cell + 1] - start[cell]
+        before = nominal[(nominal < begin - NEAR * day)]
+        since = float(begin - before.max()) if len(before) else 1e3 * day
+        offset = [round(float(nominal[j] - begin) / day, 9) for j in inside]
+        panels = _panels(inside, nominal - begin, typical, jumps, length, since, grading)
+        key = (
+            round(length / day, 9),
+            tuple((jumps.route[j], jumps.state[j], o) for j, o in zip(inside, offset, strict=True)),
+            panels,
+        )
+        key += (round(since / day, 9) if panels[0] > 1 else 0.0, -1 if concrete or not inside else cell)
+        kinds.setdefault(key, Kind(float(length), cell, tuple(inside), panels, since))
+        kind.append(list(kinds).index(key))
+    return Plan(start, np.array(kind, int), tuple(kinds.values()), tuple(map(tuple, held)))
+
+
+def _panels(
+    inside: Sequence[int],
+    offset: np.ndarray,
+    typical: np.ndarray,
+    jumps: Jumps,
+    length: float,
+    since: float,
+    grading: Grading,
+) -> tuple[int, ...]:
+    """Panels of each segment, for the typical patient and room for others: lags may cross."""
+    ordered = sorted(inside, key=lambda j: offset[j])
+    at = [0.0, *(float(np.clip(offset[j], 0.0, length)) for j in ordered), float(length)]
+    lag = [0.0, *(typical[j] for j in ordered), 0.0]
+    route = [None, *(jumps.route[j] for j in ordered), None]
+    found = []
+    for k in range(len(at) - 1):
+        spread = 0.0 if route[k] == route[k + 1] and route[k] else 2.0 * max(lag[k], lag[k + 1])
+        stretch = min(max(at[k + 1] - at[k], spread), length)
+        found.append(grading.panels(0.0 if k else since, stretch))
+    return tuple(found)
+
+
+def _cell_of(start: np.ndarray, time: np.ndarray, day: float) -> np.ndarray:
+    """The cell in which each time falls, the first for earlier ones."""
+    return np.maximum(np.searchsorted(start, time + NEAR * day, side="right") - 1, 0)
+
+
+def _concrete(events: Events) -> bool:
+    """Whether the times are numbers, so that cells whose doses fall alike are of one kind."""
+    try:
+        return bool(np.isfinite(np.asarray(events.time)).all())
+    except jax.errors.TracerArrayConversionError:
+        return False
+
+
+def _cuts(first: np.ndarray, last: np.ndarray, wanted: np.ndarray, day: float, parts: int) -> np.ndarray:
+    """Ends of the cells; a day around doses has some parts."""
+    end = float(wanted.max(initial=0.0))
+    phase = _phase(first, wanted, day)
+    dates = {
+        int(d)
+        for a, b in zip(first, last, strict=True)
+        for d in np.arange(np.floor((a - phase) / day + NEAR), np.floor((b - phase) / day + NEAR) + 2)
+    }
+    found = [0.0]
+    for d in sorted(dates):
+        begin, until = phase + d * day, phase + (d + 1) * day
+        _rest(found, min(begin, end), day)
+        if begin < end:
+            edges = np.linspace(begin, until, parts + 1)[1:]
+            found.extend(min(float(e), end) for e in edges)
+    _rest(found, end, day)
+    every = np.unique(np.concatenate([found, wanted[wanted >= 0.0]]))
+    keep = np.concatenate([[True], np.diff(every) > NEAR * day])
+    return every[keep & (every <= end + NEAR * day)]
+
+
+def _rest(found: list[float], until: float, day: float) -> None:
+    """Cells without doses, from a day to a week long."""
+    length = day
+    while found[-1] < until - NEAR * day:
+        found.append(min(found[-1] + length, until))
+        length = min(length * 1.25, 7 * day)
+
+
+def _phase(given: np.ndarray, wanted: np.ndarray, day: float) -> float:
+    """Where cells start within the day: where most wanted times are, else most doses."""
+    clock = np.round(np.mod(np.concatenate([wanted, given]) / day, 1.0), 9) % 1.0
+    values, counts = np.unique(clock, return_counts=True)
+    phase = values[np.argmax(counts)] if len(values) else 0.0
+    return float(phase * day) - day
+
+
+class Layout(NamedTuple):
+    """Some kinds in arrays of one shape.
+
+    Jumps by state [kinds, slots] (-1 for none), the cells that stand for them, and the segment of each panel
+    and where in it the panel begins and ends, as shares of its panels.
+    """
+
+    jump: dict[str, np.ndarray]
+    start: np.ndarray
+    length: np.ndarray
+    since: np.ndarray
+    segment: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def layout_of(plan: Plan, mine: Sequence[int], slots: Mapping[str, int], states: Sequence[str]) -> Layout:
+    """The kinds `mine` of a plan with room for `slots` jumps; `states` are those that jumps enter."""
+    kinds = [plan.kinds[k] for k in mine]
+    width = max(sum(kind.panels) for kind in kinds)
+    segment = np.zeros((len(kinds), width), int)
+    low, high = np.ones(segment.shape), np.ones(segment.shape)
+    jump = {s: np.full((len(kinds), n), -1) for s, n in slots.items()}
+    for i, kind in enumerate(kinds):
+        counts = np.array(kind.panels)
+        each = np.repeat(np.arange(len(counts)), counts)
+        place = np.concatenate([np.arange(n) for n in counts])
+        segment[i, : len(each)], segment[i, len(each) :] = each, len(counts) - 1
+        low[i, : len(each)], high[i, : len(each)] = place / counts[each], (place + 1) / counts[each]
+        for s in slots:
+            held = [j for j in kind.jumps if states[j] == s]
+            jump[s][i, : len(held)] = held
+    start = np.array([plan.start[kind.cell] for kind in kinds])
+    length, since = np.array([kind.length for kind in kinds]), np.array([kind.since for kind in kinds])
+    return Layout(jump, start, length, since, segment, low, high)
+
+
+def buckets(plan: Plan, most: int = 3) -> list[list[int]]:
+    """Kinds in at most some groups, such that padding to the widest of a group costs least over all cells."""
+    counts = [sum(kind.panels) for kind in plan.kinds]
+    cells = np.bincount(plan.kind, minlength=len(counts))
+    widths = sorted(set(counts))
+    best: tuple[float, tuple[int, ...]] = (np.inf, ())
+    for n in range(min(most, len(widths))):
+        for inner in combinations(widths[:-1], n):
+            limits = (*inner, widths[-1])
+            cost = sum(c * min(w for w in limits if w >= k) for c, k in zip(cells, counts, strict=True))
+            cost *= 1.0 + 0.1 * n
+            best = min(best, (cost, limits))
+    edges = zip((0, *best[1][:-1]), best[1], strict=True)
+    return [[k for k, count in enumerate(counts) if low < count <= high] for low, high in edges]

@@ -1,0 +1,78 @@
+"""A model split by how it is solved, and what passes between the parts."""
+
+from dataclasses import dataclass
+
+from pkpd.model import Model
+from pkpd.solve.structure import Block, structure
+
+
+@dataclass(frozen=True)
+class Parts:
+    """States by how they are solved, each in blocks that come in order.
+
+    `cascade` has an exact flow. `inner` needs panels within the day: the other fast states, the slow ones
+    that act on them, and those into which a signal enters other than linearly. `outer` are the slow states
+    that the rest drives through moments of the signals `boundary`. `kinetics` are the components before that
+    boundary, `known` the states of the cascade that inner states and boundary signals see.
+    """
+
+    cascade: tuple[Block, ...]
+    inner: tuple[Block, ...]
+    outer: tuple[Block, ...]
+    boundary: tuple[str, ...]
+    kinetics: frozenset[str]
+    known: tuple[str, ...]
+
+
+def parts_of(model: Model) -> Parts:
+    """Splits a model by its structure and by what its components declare (`scale`, `linear`)."""
+    found = structure(model)
+    exact = {s for block in found.cascade for s in block.states}
+    within = {s.rpartition(".")[0] for b in (*found.cascade, *found.fast) for s in b.states}
+    while more := _drawn_in(model, within := _followed(model, within)):
+        within |= more
+    kinetics = frozenset(within)
+    solved = frozenset(s for s in model.states if s.rpartition(".")[0] in kinetics and s not in exact)
+    rest = frozenset(model.states) - solved - exact
+    boundary = tuple(
+        sorted(
+            {
+                source
+                for owner, _, sources in model.wires
+                if owner in model.components and owner not in kinetics
+                for source in sources
+                if source in model.outputs and source.rpartition(".")[0] in kinetics
+            }
+        )
+    )
+    inner = found.together(solved)
+    seen = {source for block in inner for _, source in block.inflows}
+    seen |= {state for output, state in found.sources if output in boundary}
+    known = tuple(s for s in model.states if s in exact and s in seen)
+    return Parts(found.cascade, inner, found.together(rest), boundary, kinetics, known)
+
+
+def _followed(model: Model, start: set[str]) -> set[str]:
+    """Components, and all that follow them at once."""
+    found = set(start)
+    for name in model.order:
+        ports = model.components[name].direct
+        sources = [s for owner, port, srcs in model.wires if owner == name and port in ports for s in srcs]
+        if any(s.rpartition(".")[0] in found for s in sources):
+            found.add(name)
+    return found
+
+
+def _drawn_in(model: Model, within: set[str]) -> set[str]:
+    """Components that act on those within, or into which their signals enter other than linearly."""
+    found: set[str] = set()
+    for owner, port, sources in model.wires:
+        part = model.components.get(owner)
+        if part is None:
+            continue
+        makers = {s.rpartition(".")[0] for s in sources if s in model.outputs}
+        if owner in within:
+            found |= makers - within
+        elif makers & within and port not in part.linear:
+            found.add(owner)
+    return found

@@ -1,0 +1,192 @@
+"""What kinds of cell hold that no state changes: panels, and answers of the exact flow to unit doses."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import stop_gradient
+
+from pkpd.dosing.events import Jumps
+from pkpd.model import Model
+from pkpd.solve.cascade import Cascade
+from pkpd.solve.cells import NEAR, Grading, Layout
+from pkpd.solve.collocation import NODES
+from pkpd.solve.parts import Parts
+
+ByState = dict[str, dict[str, Array]]
+
+
+class Answers(NamedTuple):
+    """States of the cascade at some times.
+
+    `carried[o][e]` [times..., patients] is o after a unit of e at the cell's start, `dosed[o][e]`
+    [times..., slots, patients] after unit doses into e; those with `_rate` are after unit inflows.
+    """
+
+    carried: ByState
+    dosed: ByState
+    carried_rate: ByState
+    dosed_rate: ByState
+
+
+class Before(NamedTuple):
+    """What a cell starts with and is given: states of the cascade and running rates [patients], amounts and
+    changes of rate [slots, patients] by the state that they enter."""
+
+    exact: dict[str, Array]
+    running: dict[str, Array]
+    amount: dict[str, Array]
+    rate: dict[str, Array]
+
+
+class Panels(NamedTuple):
+    """Panels of cells, `start` and `length` [kinds, panels, patients].
+
+    `known` are answers at the nodes. `enters[s]` and `flows[s]` [kinds, panels, slots, patients] tell in
+    which panel a dose enters an inner state, and in which its inflow lasts.
+    """
+
+    start: Array
+    length: Array
+    known: Answers
+    enters: dict[str, Array]
+    flows: dict[str, Array]
+
+
+class Table(NamedTuple):
+    """Panels of kinds of cell, and answers at their ends for all states of the cascade."""
+
+    panels: Panels
+    ends: Answers
+
+
+def table_of(
+    model: Model,
+    parts: Parts,
+    jumps: Jumps,
+    layout: Layout,
+    grading: Grading,
+    infused: bool,
+) -> Table:
+    """The table of some kinds, for individualised patients."""
+    length = layout.length[:, None, None]
+    offset = {s: _offset(jumps, layout, index) for s, index in layout.jump.items()}
+    begin, width = _panels(layout, offset, grading, jumps.time.shape[1])
+    nodes = begin[:, :, None] + width[:, :, None] * NODES[:, None]
+    cascade = Cascade(
+        jax.tree.map(lambda v: v.reshape(1, 1, 1, 1, -1) if jnp.ndim(v) == 1 else v, model), parts.cascade
+    )
+    inside = [s for s in offset if s not in cascade.names]
+    after = {s: begin[:, :, None] >= offset[s][:, None] for s in inside}
+    first = {s: jnp.concatenate([v[:, :1], v[:, 1:] & ~v[:, :-1]], axis=1) for s, v in after.items()}
+    enters = {s: jnp.where(v, 1.0, 0.0) for s, v in first.items()}
+    flows = {s: jnp.where(v, 1.0, 0.0) for s, v in after.items()} if infused else {}
+    known = _answers(cascade, parts.known, nodes, offset, begin, infused)
+    last = jnp.broadcast_to(length[:, None], (len(length), 1, 1, jumps.time.shape[1]))
+    ends = jax.tree.map(
+        lambda v: v[:, 0, 0], _answers(cascade, tuple(cascade.names), last, offset, None, infused)
+    )
+    return Table(Panels(begin, width, known, enters, flows), ends)
+
+
+def _offset(jumps: Jumps, layout: Layout, index: np.ndarray) -> Array:
+    """Times of jumps after the start of their cell [kinds, slots, patients]; an absent jump is at its end.
+
+    A jump in a cell before or after is at the edge. One at the start itself moves with its dose, one at the
+    end does not, because it belongs to the next cell.
+    """
+    length = jnp.asarray(layout.length)[:, None, None]
+    after = jumps.time[index] - layout.start[:, None, None]
+    tie = NEAR * length
+    inside = jnp.where(after < -tie, 0.0, jnp.where(after > length - tie, length, after))
+    return jnp.where((index >= 0)[:, :, None], inside, length)
+
+
+def _panels(layout: Layout, offset: dict[str, Array], grading: Grading, patients: int) -> tuple[Array, Array]:
+    """Start and length of panels between a patient's own breaks in time order."""
+    ends = np.broadcast_to(layout.length[:, None, None], (len(layout.length), 1, patients))
+    doses = jnp.concatenate([jnp.zeros_like(ends), *offset.values()], axis=1)
+    breaks = jnp.concatenate([jnp.sort(doses, axis=1), ends], axis=1)
+    low = jnp.take_along_axis(breaks, layout.segment[:, :, None], axis=1)
+    stretch = jnp.take_along_axis(breaks, layout.segment[:, :, None] + 1, axis=1) - low
+    since = np.where(layout.segment == 0, layout.since[:, None], 0.0)[:, :, None]
+    a, b = (_share(grading, since, stretch, place[:, :, None]) for place in (layout.low, layout.high))
+    return low + a * stretch, (b - a) * stretch
+
+
+def _share(grading: Grading, since: np.ndarray, length: Array, place: np.ndarray) -> Array:
+    """Where in a stretch, that starts some time after a jump, a share of the panels ends.
+
+    Newton's method on the integral of the density, which is concave, from below; the last step is
+    differentiated.
+    """
+    low, high = (grading.total(t) for t in (since, since + length))
+    wanted = low + place * (high - low)
+    t = jnp.asarray(since) + jnp.zeros_like(wanted)
+    for _ in range(12):
+        t = stop_gradient(t)
+        t = t + (wanted - grading.total(t)) / grading.density(t)
+    inside = jnp.clip((t - since) / jnp.where(length > 0.0, length, 1.0), 0.0, 1.0)
+    return jnp.where(place <= 0.0, 0.0, jnp.where(place >= 1.0, 1.0, inside))
+
+
+def _answers(
+    cascade: Cascade,
+    wanted: tuple[str, ...],
+    time: Array,
+    offset: dict[str, Array],
+    begin: Array | None,
+    infused: bool,
+) -> Answers:
+    """Answers at times [kinds, panels, nodes, patients]; a dose acts in panels that begin at it or later."""
+    one = jnp.ones(())
+    time = time[:, :, :, None]
+    entered = [s for s in offset if s in cascade.names]
+
+    def picked(answers: dict[str, dict[str, Array]]) -> ByState:
+        return {o: {e: v[o] for e, v in answers.items() if o in reached[e]} for o in wanted}
+
+    reached = {e: _reached(cascade, e) for e in cascade.names}
+
+    def carried(e: str, amount: dict[str, Array], rate: dict[str, Array]) -> dict[str, Array]:
+        found = cascade.flow(amount, time, rate)
+        return {o: jnp.broadcast_to(v, time.shape)[:, :, :, 0] for o, v in found.items()}
+
+    def dosed(e: str, amount: dict[str, Array], rate: dict[str, Array]) -> dict[str, Array]:
+        late = time - offset[e][:, None, None]
+        active = True if begin is None else begin[:, :, None, None] >= offset[e][:, None, None]
+        found = cascade.flow(amount, jnp.maximum(late, 0.0), rate)
+        return {o: jnp.where(active, jnp.broadcast_to(v, late.shape), 0.0) for o, v in found.items()}
+
+    return Answers(
+        picked({e: carried(e, {e: one}, {}) for e in cascade.names}),
+        picked({e: dosed(e, {e: one}, {}) for e in entered}),
+        picked({e: carried(e, {}, {e: one}) for e in entered} if infused else {}),
+        picked({e: dosed(e, {}, {e: one}) for e in entered} if infused else {}),
+    )
+
+
+def _reached(cascade: Cascade, state: str) -> set[str]:
+    """States of the cascade that an amount in `state` gets to."""
+    found = {state}
+    for block in cascade.blocks:
+        inside = set(block.states)
+        if found & (inside | {s for _, s in block.inflows}):
+            found |= inside
+    return found
+
+
+def answer(found: Answers, state: str, before: Before) -> Array:
+    """A state of the cascade [times..., patients]."""
+
+    def line(v: Array, like: Array) -> Array:
+        return v.reshape((1,) * (like.ndim - v.ndim) + v.shape)
+
+    terms = [v * line(before.exact[e], v) for e, v in found.carried[state].items()]
+    terms += [(v * line(before.amount[e], v)).sum(-2) for e, v in found.dosed[state].items()]
+    if before.running:
+        terms += [v * line(before.running[e], v) for e, v in found.carried_rate[state].items()]
+        terms += [(v * line(before.rate[e], v)).sum(-2) for e, v in found.dosed_rate[state].items()]
+    return sum(terms[1:], terms[0])
