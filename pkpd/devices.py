@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pkpd.checks import Findings
 
@@ -101,7 +102,7 @@ def in_chunks(function: Callable[[Any], Any], arrays: Any, size: int, cores: int
         return jax.lax.map(function, parts)
 
     if cores > 1:
-        mesh = jax.make_mesh((cores,), ("cores",), devices=jax.devices()[:cores])
+        mesh = jax.sharding.Mesh(np.array(jax.devices()[:cores]), ("cores",))
         spec = jax.sharding.PartitionSpec("cores")
         run = jax.shard_map(run, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
     return jax.tree.map(join, run(jax.tree.map(split, arrays)))
