@@ -47,7 +47,7 @@ CASES = (
         "28 daily doses of melatonin, concentrations around the last, float64, one device",
         "melatonin",
         "melatonin 40 mg po q24h x28",
-        ("melatonin.central",),
+        ("melatonin.central_amount",),
         tuple(27 * 24.0 + np.arange(0.5, 24.5, 0.5)),
         ("melatonin.cl", "melatonin.po.ka"),
         ((ClosedForm(), 256), (Multirate(), 256), (ODE(rtol=1e-6, atol=1e-8), 8)),
