@@ -48,7 +48,7 @@ def lives_and_events(
         groups.setdefault((endpoint.outcome, endpoint.time), []).append(place)
     cuts = cuts_of([t for endpoint in endpoints for t in _looks(model, endpoint)])
     patients = next(iter(course.paths.values())).shape[1]
-    lives = log_lives(_hazard(model, course, cuts, patients))
+    lives = log_lives(_hazard_steps(model, course, cuts, patients))
     found = []
     for (outcome, time), places in groups.items():
         if time is not None:
@@ -81,14 +81,16 @@ def _recorded(part: AbstractRecord, course: Course, kinds: Sequence[str]) -> Arr
     return split(part.log_kinds(course), members)
 
 
-def _hazard(model: Model, course: Course, cuts: Sequence[float], patients: int) -> Array:
-    """Cumulative hazard at the cuts; zero where the model has no survival."""
+def _hazard_steps(model: Model, course: Course, cuts: Sequence[float], patients: int) -> Array:
+    """What the hazard adds between the cuts; nothing where the model has no survival."""
     for name, part in model.outcomes.items():
         if isinstance(part, AbstractSurvival):
-            hazard = part.cumulative_hazard(_own_course(course, name))
+            steps = part.hazard_steps(_own_course(course, name))
             rows = jnp.searchsorted(course.times, jnp.asarray(cuts) - 1e-9)
-            return jnp.broadcast_to(hazard[rows], (len(cuts), patients))
-    return jnp.zeros((len(cuts), patients))
+            place = jnp.arange(len(steps))[None]
+            between = (place >= rows[:-1, None]) & (place < rows[1:, None])
+            return jnp.broadcast_to(jnp.where(between, 1.0, 0.0) @ steps, (len(cuts) - 1, patients))
+    return jnp.zeros((len(cuts) - 1, patients))
 
 
 def survives(model: Model) -> bool:

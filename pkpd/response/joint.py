@@ -29,9 +29,12 @@ def cuts_of(times: Sequence[float]) -> tuple[float, ...]:
     return (0.0, *sorted({t for t in times if t > 0.0}))
 
 
-def log_lives(hazard: Float[Array, "cuts patients"]) -> LogLives:
-    """Log probability to die between successive cuts, and after the last; cumulative hazard at the cuts."""
-    step = jnp.diff(hazard, axis=0)
+def log_lives(step: Float[Array, "intervals patients"]) -> LogLives:
+    """Log probability to die between successive cuts, and after the last, of what the hazard adds in between.
+
+    A step that is far below the hazard before it still counts: a difference of the two would lose it.
+    """
+    hazard = jnp.concatenate([jnp.zeros_like(step[:1]), jnp.cumsum(step, axis=0)])
     return jnp.concatenate([-hazard[:-1] + log1m_exp(-step), -hazard[-1:]])
 
 

@@ -88,8 +88,13 @@ class AbstractRecord(AbstractOutcome):
 
 
 class AbstractSurvival(AbstractOutcome):
-    """Survival: states the cumulative hazard, from which everything else follows."""
+    """Survival: states what each interval adds to the cumulative hazard, from which all else follows."""
+
+    def hazard_steps(self, course: Course) -> Float[Array, "intervals patients"]:
+        """Integral of the hazard over each interval of the course's times."""
+        raise NotImplementedError
 
     def cumulative_hazard(self, course: Course) -> Path:
         """Cumulative hazard at the course's times."""
-        raise NotImplementedError
+        steps = self.hazard_steps(course)
+        return jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps, 0)])

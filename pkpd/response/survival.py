@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from pkpd.component import Port
 from pkpd.parameters import Scalar, parameter
@@ -49,11 +50,10 @@ class WeibullSurvival(AbstractSurvival):
     def times(self) -> tuple[float, ...]:
         return (self.freeze,)
 
-    def cumulative_hazard(self, course: Course) -> Path:
+    def hazard_steps(self, course: Course) -> Float[Array, "intervals patients"]:
         hazard = jnp.exp(self.log_ratio(course))
         base = self.scale**self.shape * course.times**self.shape  # apart: the slope in scale is finite at 0
-        steps = jnp.diff(base)[:, None] * (hazard[1:] + hazard[:-1]) / 2
-        return jnp.concatenate([jnp.zeros_like(hazard[:1]), jnp.cumsum(steps, 0)])
+        return jnp.diff(base)[:, None] * (hazard[1:] + hazard[:-1]) / 2
 
     def log_ratio(self, course: Course) -> Path:
         """Log of the hazard over its baseline along the course."""

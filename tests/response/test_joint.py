@@ -13,7 +13,7 @@ def test_table_is_what_simulated_patients_show():
     respond = np.array([[0.1, 0.3], [0.2, 0.6], [0.05, 0.1]])  # by visit 56 and by visit 84, if alive
     improved = np.array([0.3, 0.6, 0.2])  # at day 28, if alive
     cuts = cuts_of([56.0, 84.0, 28.0, 365.0])
-    lives = log_lives(jnp.asarray(cuts)[:, None] * rates)
+    lives = log_lives(jnp.diff(jnp.asarray(cuts))[:, None] * rates)
     table = np.exp(
         log_table(
             lives,
@@ -43,3 +43,8 @@ def test_log1m_exp(x):
 def test_log1m_exp_at_the_ends():
     assert log1m_exp(jnp.asarray(0.0)) == -jnp.inf
     assert log1m_exp(jnp.asarray(-jnp.inf)) == 0.0
+
+
+def test_a_step_far_below_the_hazard_before_it_is_not_lost():
+    lives = log_lives(jnp.asarray([[0.4], [1e-30], [0.2]]))
+    assert lives[1, 0] == pytest.approx(-0.4 + np.log(1e-30), rel=1e-12)
