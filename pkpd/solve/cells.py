@@ -12,7 +12,7 @@ from jax import Array
 from pkpd.dosing.events import Events, Jumps
 
 REACH = 20.0  # a dose is looked for until so many typical lags after it was given
-ROOM = 0.1  # days by which a dose whose time is traced may differ from its nominal time
+ROOM = 0.1  # days by which a dose may differ from its nominal time, for instance because it is traced
 NEAR = 1e-9  # days, or shares of a cell; a time so close to another is the same
 
 
@@ -85,7 +85,7 @@ def plan_of(
     wanted = np.unique(np.asarray(times, float))
     nominal = np.asarray(jumps.nominal)
     typical = np.array([lags.get(route, 0.0) for route in jumps.route])
-    concrete = _concrete(events)
+    concrete = _concrete(events, day)
     room = 0.0 if concrete else ROOM * day
     given = nominal - typical
     start = _cuts(given, given + REACH * typical, wanted, day, max(1, round(grading.per_day / 30.0)))
@@ -141,12 +141,13 @@ def _cell_of(start: np.ndarray, time: np.ndarray, day: float) -> np.ndarray:
     return np.maximum(np.searchsorted(start, time + NEAR * day, side="right") - 1, 0)
 
 
-def _concrete(events: Events) -> bool:
-    """Whether the times are numbers, so that cells whose doses fall alike are of one kind."""
+def _concrete(events: Events, day: float) -> bool:
+    """Whether times are numbers, the nominal ones, so that cells whose doses fall alike are of one kind."""
     try:
-        return bool(np.isfinite(np.asarray(events.time)).all())
+        given = np.concatenate([np.asarray(events.time), np.asarray(events.duration)])
     except jax.errors.TracerArrayConversionError:
         return False
+    return np.allclose(given, [*events.nominal, *events.lasting], rtol=0.0, atol=NEAR * day)
 
 
 def _cuts(first: np.ndarray, last: np.ndarray, wanted: np.ndarray, day: float, parts: int) -> np.ndarray:

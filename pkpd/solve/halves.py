@@ -12,6 +12,7 @@ from pkpd.checks import fail
 from pkpd.model import Model
 from pkpd.parameters import Scalar
 from pkpd.pd import Turnover
+from pkpd.solve.parts import followed
 from pkpd.solve.structure import structure
 
 
@@ -48,7 +49,7 @@ def halves(model: Model) -> Halves:
     parts = structure(model)
     fast_states = tuple(s for b in (*parts.cascade, *parts.fast) for s in b.states)
     slow_states = tuple(s for b in parts.slow for s in b.states)
-    fast = _reached(model, {s.rpartition(".")[0] for s in fast_states})
+    fast = frozenset(followed(model, {s.rpartition(".")[0] for s in fast_states}))
     slow = frozenset(model.components) - fast
     boundary = _boundary(model, fast)
     coupled = _coupled(model, fast, slow)
@@ -72,17 +73,6 @@ def lingering(model: Model, days: float = 2.0, share: float = 1e-2) -> list[str]
     matrix = np.asarray(jax.jacfwd(rates)(jnp.zeros(len(names)))) if names else np.zeros((0, 0))
     left = expm(matrix * days * model.units.day).max(axis=1, initial=0.0)
     return [s for s, v in zip(names, left, strict=True) if v > share]
-
-
-def _reached(model: Model, start: set[str]) -> frozenset[str]:
-    """Components with fast states and all that follow them at once."""
-    found = set(start)
-    for name in model.order:
-        ports = model.components[name].direct
-        sources = [s for owner, port, srcs in model.wires if owner == name and port in ports for s in srcs]
-        if any(s.rpartition(".")[0] in found for s in sources):
-            found.add(name)
-    return frozenset(found)
 
 
 def _boundary(model: Model, fast: frozenset[str]) -> tuple[str, ...]:

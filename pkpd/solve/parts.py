@@ -29,7 +29,7 @@ def parts_of(model: Model) -> Parts:
     found = structure(model)
     exact = {s for block in found.cascade for s in block.states}
     within = {s.rpartition(".")[0] for b in (*found.cascade, *found.fast) for s in b.states}
-    while more := _drawn_in(model, within := _followed(model, within)):
+    while more := _drawn_in(model, within := followed(model, within)):
         within |= more
     kinetics = frozenset(within)
     solved = frozenset(s for s in model.states if s.rpartition(".")[0] in kinetics and s not in exact)
@@ -52,7 +52,7 @@ def parts_of(model: Model) -> Parts:
     return Parts(found.cascade, inner, found.together(rest), boundary, kinetics, known)
 
 
-def _followed(model: Model, start: set[str]) -> set[str]:
+def followed(model: Model, start: set[str]) -> set[str]:
     """Components, and all that follow them at once."""
     found = set(start)
     for name in model.order:

@@ -130,6 +130,13 @@ def test_forward_and_reverse_mode_agree(model):
     assert jax.jacfwd(last)(x) == pytest.approx(np.asarray(jax.grad(last)(x)), rel=1e-9)
 
 
+def test_doses_moved_off_their_nominal_times_are_not_taken_for_equal_days(model):
+    own, events = individualise(model, sample_patients(model, 2)), bind(model, REGIMENS["daily"])
+    moved = dataclasses.replace(events, time=events.time + 0.01 * jnp.asarray([0.0, 1.0, 3.0, 5.0, 8.0] * 2))
+    found, exact = (s.states(own, moved, (2.6, 9.0), 2) for s in (Multirate(), ODE()))
+    assert max(worst(found, exact).values()) < 1e-4
+
+
 def test_a_lag_beyond_reach_is_not_a_lost_dose(model):
     """A dose that no cell holds must not vanish silently."""
     late = model.replace({"aldesleukin.sc.tlag": jnp.asarray(3.0)})
