@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -214,7 +215,7 @@ def _read_value(draft: _Draft, entry: _Entry, declared: Declaration) -> Any:
             value = quantity.value_in_system
     elif declared.default is None:
         sheet.fault(key, f"must be given ({declared.meaning}, {declared.dimension})")
-    return jnp.asarray(value, float)
+    return jnp.asarray(value, float) if math.isfinite(value) else value
 
 
 def _refuse_overrides(draft: _Draft) -> None:

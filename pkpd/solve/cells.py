@@ -162,22 +162,23 @@ def _cuts(first: np.ndarray, last: np.ndarray, wanted: np.ndarray, day: float, p
     found = [0.0]
     for d in sorted(dates):
         begin, until = phase + d * day, phase + (d + 1) * day
-        _rest(found, min(begin, end), day)
+        _rest(found, min(begin, end), wanted, day)
         if begin < end:
             edges = np.linspace(begin, until, parts + 1)[1:]
             found.extend(min(float(e), end) for e in edges)
-    _rest(found, end, day)
+    _rest(found, end, wanted, day)
     every = np.unique(np.concatenate([found, wanted[wanted >= 0.0]]))
     keep = np.concatenate([[True], np.diff(every) > NEAR * day])
     return every[keep & (every <= end + NEAR * day)]
 
 
-def _rest(found: list[float], until: float, day: float) -> None:
-    """Cells without doses, from a day to a week long."""
-    length = day
-    while found[-1] < until - NEAR * day:
-        found.append(min(found[-1] + length, until))
-        length = min(length * 1.25, 7 * day)
+def _rest(found: list[float], until: float, wanted: np.ndarray, day: float) -> None:
+    """Cells without doses, from a day to a week long; they end at the wanted times on the way."""
+    begin = found[-1]
+    for edge in (*wanted[(wanted > begin) & (wanted < until)], until):
+        while (left := edge - found[-1]) > NEAR * day:
+            most = min(day + 0.25 * (found[-1] - begin), 7 * day)
+            found.append(float(edge) if left <= most * (1.0 + NEAR) else found[-1] + left / np.ceil(left / most - NEAR))
 
 
 def _phase(given: np.ndarray, wanted: np.ndarray, day: float) -> float:

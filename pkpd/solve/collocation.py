@@ -64,9 +64,11 @@ _ABOVE, _BELOW = _resolvent()
 
 
 class Filter(NamedTuple):
-    """What a state that decays at a constant rate is at the nodes: `start` [nodes, ...] times its value at
-    the panel's start, plus `inflow` [nodes, nodes, ...] times what flows into it at the nodes."""
+    """What a state that decays at a constant rate is at the nodes of a panel: `start` [nodes, ...] times its
+    value at the panel's start, plus `inflow` [nodes, nodes, ...] times `length` times what flows into it."""
 
+    decay: Array
+    length: Array
     start: Array
     inflow: Array
 
@@ -76,7 +78,22 @@ def filter_of(decay: Array, length: Array) -> Filter:
     z = decay * length
     scale = 1.0 / _horner(_BELOW, z)
     start = scale[None] * _horner(_ABOVE.sum(-1), z)
-    return Filter(start, (scale * length)[None, None] * _horner(_ABOVE @ INTEGRALS, z))
+    return Filter(decay, length, start, scale[None, None] * _horner(_ABOVE @ INTEGRALS, z))
+
+
+@jax.custom_jvp
+def _follow(filter: Filter, start: Array, inflow: Array) -> Array:
+    """A filter's state at the nodes. Its derivative is that of its equation, not of the matrices."""
+    return filter.start * start[None] + contract(filter.inflow, filter.length[None] * inflow)
+
+
+@_follow.defjvp
+def _follow_slope(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (filter, start, inflow), (change, start_change, inflow_change) = primals, tangents
+    value = _follow(filter, start, inflow)
+    longer = change.length[None] * (inflow - filter.decay[None] * value)
+    moved = filter.length[None] * (inflow_change - change.decay[None] * value) + longer
+    return value, filter.start * start_change[None] + contract(filter.inflow, moved)
 
 
 def _horner(coefficients: np.ndarray, z: Array) -> Array:
@@ -180,8 +197,7 @@ def _filtered(flow: Flow, block: Block, start: State, filters: Mapping[str, Filt
     for s in block.filters:
         absent = {other: jnp.zeros(()) for other in block.filters if other not in own}
         inflow = flow({**absent, **own})[s]
-        value = filters[s].start * start[s][None] + contract(filters[s].inflow, inflow)
-        own = {**own, s: barrier(value)}
+        own = {**own, s: barrier(_follow(filters[s], start[s], inflow))}
     return own
 
 
@@ -201,6 +217,7 @@ def _matrix(
 ) -> Array:
     """The derivative of the residual by the unknown node values [rows, columns, ...], through the filters."""
     slope = barrier(_slopes(flow, block, _filtered(flow, block, start, filters, a)))
+    inflows = {s: filters[s].inflow * length[None, None] for s in block.filters}
     unit, inverse = column(np.eye(STAGES), length), column(_INVERSE, length)
     follows: dict[tuple[str, str], Array] = {}
     for s in block.filters:
@@ -211,10 +228,10 @@ def _matrix(
                 if (s, other) in slope and (other, m) in follows
             ]
             terms = [
-                jnp.stack([contract(filters[s].inflow, v[:, k]) for k in range(STAGES)], 1) for v in inflow
+                jnp.stack([contract(inflows[s], v[:, k]) for k in range(STAGES)], 1) for v in inflow
             ]
             if (s, m) in slope:
-                terms.append(filters[s].inflow * slope[s, m][None])
+                terms.append(inflows[s] * slope[s, m][None])
             if terms:
                 follows[s, m] = sum(terms[1:], terms[0])
 

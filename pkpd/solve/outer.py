@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.lax import optimization_barrier as barrier
 from numpy.polynomial import legendre
 
 from pkpd.component import Component
@@ -42,7 +43,7 @@ class Outer:
         nodes = dict(self.none)
         for block in self.parts.outer:
             start = {s: y[s] for s in block.states}
-            filters = {s: filter_of(_flat(self.decays[s]), stretch) for s in block.filters}
+            filters = barrier({s: filter_of(_flat(self.decays[s]), stretch) for s in block.filters})
             guess = {s: jnp.broadcast_to(start[s], (STAGES, *self.shape)) for s in block.unknown}
             flow = rates_of(self.model, block, block.needs - self.parts.kinetics, nodes, ticks, {}, signals)
             nodes |= collocate(flow, block, start, stretch, filters, guess)

@@ -79,13 +79,15 @@ def _structure(key: "_Key") -> Structure:
 
 
 class _Key:
-    """Hash of what fixes the structure: component types and wires, not parameter values."""
+    """Hash of what fixes the structure: component types, wires and which parameters are infinite, which drops
+    their terms; no other values."""
 
     def __init__(self, model: Model):
         leaves, tree = jax.tree.flatten(model)
-        fill = np.linspace(0.31, 0.77, max(len(leaves), 1))
-        self.model = jax.tree.unflatten(tree, list(fill[: len(leaves)]))
-        self._id = (tuple((n, type(c)) for n, c in model.components.items()), model.wires)
+        endless = tuple(isinstance(v, float) and np.isinf(v) for v in leaves)
+        fill = np.where(endless, np.inf, np.linspace(0.31, 0.77, len(leaves)))
+        self.model = jax.tree.unflatten(tree, fill.tolist())
+        self._id = (tuple((n, type(c)) for n, c in model.components.items()), model.wires, endless)
 
     def __hash__(self) -> int:
         return hash(self._id)
