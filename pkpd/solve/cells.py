@@ -34,19 +34,27 @@ class Grading(NamedTuple):
         hour = day / 24.0
         return cls(per_day, 0.2 * hour * (15.0 / per_day) ** 1.5, 4.0 * hour, day)
 
-    def total(self, time: Array | np.ndarray | float) -> Array:
-        """Integral of the density from the jump."""
-        time = jnp.asarray(time)
-        return jnp.log1p(time / self.inner) + 4.0 * jnp.log1p(time / (4.0 * self.outer))
+    def warped(self, time: Array | np.ndarray | float) -> Array:
+        """A time from the jump as `log(1 + time / inner)`."""
+        return jnp.log1p(jnp.asarray(time) / self.inner)
 
-    def density(self, time: Array) -> Array:
-        """Panels per time, up to a factor."""
-        return 1.0 / (self.inner + time) + 4.0 / (4.0 * self.outer + time)
+    def unwarped(self, warped: Array) -> Array:
+        """The time."""
+        return self.inner * jnp.expm1(warped)
+
+    def total(self, warped: Array) -> Array:
+        """Integral of the density from the jump to a warped time."""
+        return warped + 4.0 * jnp.log1p(self.unwarped(warped) / (4.0 * self.outer))
+
+    def slope(self, warped: Array) -> Array:
+        """The derivative of `total`."""
+        far = 4.0 * self.outer + self.unwarped(warped)
+        return 1.0 + 4.0 * self.inner * jnp.exp(warped) / far
 
     def panels(self, since: float, length: float) -> int:
         """How many panels a stretch has that starts some time after a jump."""
         with jax.ensure_compile_time_eval():
-            low, high, day = (float(self.total(t)) for t in (since, since + length, self.day))
+            low, high, day = (float(self.total(self.warped(t))) for t in (since, since + length, self.day))
         return max(1, int(np.ceil(self.per_day * (high - low) / day - 1e-6)))
 
 

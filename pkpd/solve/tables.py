@@ -15,6 +15,7 @@ from pkpd.solve.cells import NEAR, Grading, Layout
 from pkpd.solve.collocation import NODES
 from pkpd.solve.parts import Parts
 
+STEPS = 6  # of Newton's method for the ends of panels
 ByState = dict[str, dict[str, Array]]
 
 
@@ -112,24 +113,26 @@ def _panels(layout: Layout, offset: dict[str, Array], grading: Grading, patients
     low = jnp.take_along_axis(breaks, layout.segment[:, :, None], axis=1)
     stretch = jnp.take_along_axis(breaks, layout.segment[:, :, None] + 1, axis=1) - low
     since = np.where(layout.segment == 0, layout.since[:, None], 0.0)[:, :, None]
-    a, b = (_share(grading, since, stretch, place[:, :, None]) for place in (layout.low, layout.high))
-    return low + a * stretch, (b - a) * stretch
+    ends = _share(grading, since, stretch, layout.high[:, :, None])
+    first = (layout.low <= 0.0)[:, :, None]
+    starts = jnp.concatenate([jnp.zeros_like(ends[:, :1]), ends[:, :-1]], axis=1)
+    starts = jnp.where(first, 0.0, jnp.where(layout.low[:, :, None] >= 1.0, 1.0, starts))
+    return low + starts * stretch, (ends - starts) * stretch
 
 
 def _share(grading: Grading, since: np.ndarray, length: Array, place: np.ndarray) -> Array:
     """Where in a stretch, that starts some time after a jump, a share of the panels ends.
 
-    Newton's method on the integral of the density, which is concave, from below; the last step is
-    differentiated.
+    Newton's method on the integral of the density, which is convex in `grading.warped` time, from above; the
+    last step is differentiated.
     """
-    low, high = (grading.total(t) for t in (since, since + length))
-    wanted = low + place * (high - low)
-    t = jnp.asarray(since) + jnp.zeros_like(wanted)
-    for _ in range(12):
-        t = stop_gradient(t)
-        t = t + (wanted - grading.total(t)) / grading.density(t)
-    inside = jnp.clip((t - since) / jnp.where(length > 0.0, length, 1.0), 0.0, 1.0)
-    return jnp.where(place <= 0.0, 0.0, jnp.where(place >= 1.0, 1.0, inside))
+    low, high = (grading.total(grading.warped(t)) for t in (since, since + length))
+    u = wanted = low + place * (high - low)
+    for _ in range(STEPS):
+        u = stop_gradient(u)
+        u = u - (grading.total(u) - wanted) / grading.slope(u)
+    inside = (grading.unwarped(u) - since) / jnp.where(length > 0.0, length, 1.0)
+    return jnp.where(place >= 1.0, 1.0, jnp.clip(inside, 0.0, 1.0))
 
 
 def _answers(
