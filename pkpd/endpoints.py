@@ -23,7 +23,7 @@ from pkpd.response.joint import log_table as joint_table
 def _own_course(course: Course, name: str) -> Course:
     prefix = f"{name}."
     own = {key.removeprefix(prefix): path for key, path in course.paths.items() if key.startswith(prefix)}
-    return Course(course.times, own, course.treated, course.block)
+    return Course(course.edges, own, course.treated, course.block)
 
 
 def model_endpoints(model: Model) -> list[Endpoint]:
@@ -86,7 +86,7 @@ def _hazard_steps(model: Model, course: Course, cuts: Sequence[float], patients:
     for name, part in model.outcomes.items():
         if isinstance(part, AbstractSurvival):
             steps = part.hazard_steps(_own_course(course, name))
-            rows = jnp.searchsorted(course.times, jnp.asarray(cuts) - 1e-9)
+            rows = jnp.searchsorted(jnp.asarray(course.edges), jnp.asarray(cuts) - 1e-9)
             place = jnp.arange(len(steps))[None]
             between = (place >= rows[:-1, None]) & (place < rows[1:, None])
             return jnp.broadcast_to(jnp.where(between, 1.0, 0.0) @ steps, (len(cuts) - 1, patients))

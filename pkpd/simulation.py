@@ -15,12 +15,14 @@ from pkpd.endpoints import model_endpoints, probabilities
 from pkpd.labels import dataset
 from pkpd.model import Drug, Model
 from pkpd.population import Patients, draw_patients, typical_patient
+from pkpd.quadrature import STAGES, nodes_of
 from pkpd.response import Course
 from pkpd.response.joint import Endpoint
+from pkpd.response.quadrature import filled
 from pkpd.solve import AbstractSolver, ClosedForm, Multirate
 from pkpd.solve.closed_form import nonlinear
-from pkpd.solve.halves import halves
-from pkpd.solve.solver import clock, first_dose, jumps_of
+from pkpd.solve.parts import parts_of
+from pkpd.solve.solver import Along, clock, first_dose, jumps_of
 from pkpd.units import UnitError, factor, to_system
 
 _PER = {"kg": "wt", "m2": "bsa"}
@@ -95,8 +97,7 @@ def sample_patients(model: Model, count: int, seed: int = 0, groups: int = 1) ->
     Patients differ in everything within each of `groups`; from group to group they differ in their slow
     parts only and repeat their kinetics, which a solver may compute once.
     """
-    parts = halves(model) if groups > 1 else None
-    repeated = parts.kinetics if parts else frozenset()
+    repeated = parts_of(model).kinetics if groups > 1 else frozenset()
     shared = [path for path in model.variability if path.rpartition(".")[0] in repeated]
     return draw_patients(model.variability, count, seed, shared, groups)
 
@@ -168,16 +169,17 @@ def _run(
     solver: AbstractSolver,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     own = individualise(model, patients)
-    grid = course_grid(model, events, origin, alive) if model.outcomes else np.zeros(0)
-    both = np.unique(np.concatenate([wanted, grid]))
-    states = solver.states(own, events, both.tolist(), patients.count)
-    signals = _signals(own, events, both, states, patients.count)
-    rows = np.searchsorted(both, np.asarray(wanted))
-    shape = (len(both), patients.count)
-    found = {name: jnp.broadcast_to(signals[name], shape)[rows] for name in chosen}
+    count = patients.count
     if not model.outcomes:
-        return found, {}
-    course = _course(own, events, signals, both, grid, origin, patients.count)
+        states = solver.states(own, events, wanted, count)
+        signals = _signals(own, events, np.asarray(wanted), states, count)
+        return {name: jnp.broadcast_to(signals[name], (len(wanted), count)) for name in chosen}, {}
+    both = np.union1d(wanted, course_grid(model, events, origin, alive))
+    along = solver.along(own, events, both.tolist(), count)
+    signals = _signals(own, events, along.edges, along.at, count)
+    rows = np.searchsorted(along.edges, np.asarray(wanted) - 1e-9 * model.units.day)
+    found = {name: jnp.broadcast_to(signals[name], (len(along.edges), count))[rows] for name in chosen}
+    course = _course(own, events, along, origin, count)
     endpoints = [*model_endpoints(model), *(Endpoint("alive", t) for t in alive)]
     return found, probabilities(own, course, endpoints)
 
@@ -191,14 +193,15 @@ def default_times(model: Model, events: Events) -> np.ndarray:
 def course_grid(model: Model, events: Events, origin: float, alive: Sequence[float]) -> np.ndarray:
     """Times at which the outcomes look at patients.
 
-    Daily at first, then less: twice a week until two weeks after dosing, weekly afterwards.
+    Daily until two weeks after dosing but eight weeks at most, twice a week until twelve weeks after dosing,
+    weekly afterwards.
     """
     day = model.units.day
     needed = [origin + t for part in model.outcomes.values() for t in part.times]
     needed += [origin + t for t in alive]
-    horizon = max([*needed, origin])
-    treated = max(events.end, origin) + 14 * day
-    starts = [origin, min(treated, origin + 56 * day, horizon), min(treated, horizon), horizon]
+    horizon, last = max([*needed, origin]), max(events.end, origin)
+    edges = (origin, min(last + 14 * day, origin + 56 * day), last + 84 * day, horizon)
+    starts = [min(edge, horizon) for edge in edges]
     spans = zip(starts[:-1], starts[1:], (1.0, 3.5, 7.0), strict=True)
     grid = np.concatenate([*(np.arange(a, b, step * day) for a, b, step in spans), needed, [origin]])
     grid = np.unique(np.round(grid, 9))
@@ -210,10 +213,8 @@ def courses(
 ) -> Course:
     """What the outcomes see of individualised patients."""
     grid = course_grid(model, events, origin, alive)
-    states = solver.states(model, events, grid.tolist(), patients)
-    needs = _needed(model)
-    signals = _signals(model, events, grid, states, patients, needs)
-    return _course(model, events, signals, grid, grid, origin, patients)
+    along = solver.along(model, events, grid.tolist(), patients)
+    return _course(model, events, along, origin, patients)
 
 
 def inputs_along(
@@ -264,26 +265,41 @@ def _signals(
     return model.signals(states, clock(jnp.asarray(times)[:, None], since), only)
 
 
-def _course(
-    model: Model,
-    events: Events,
-    signals: Mapping[str, Any],
-    times: np.ndarray,
-    grid: np.ndarray,
-    origin: float,
-    patients: int,
-) -> Course:
-    rows = np.searchsorted(times, grid)
-    paths: dict[str, Array] = {}
-    for owner, port, sources in model.wires:
-        if owner in model.outcomes:
-            total = jnp.stack([jnp.broadcast_to(signals[s], (len(times), patients)) for s in sources]).sum(0)
-            paths[f"{owner}.{port}"] = total if len(grid) == len(times) else total[rows]
+def _course(model: Model, events: Events, along: Along, origin: float, patients: int) -> Course:
+    """What outcomes see from the origin on; an output that is not known inside cells is filled in."""
+    first = int(np.searchsorted(along.edges, origin - 1e-9 * model.units.day))
+    edges = along.edges[first:]
+    at = {s: v[first:] for s, v in along.at.items()}
+    inside = {s: v[first:].reshape(-1, patients) for s, v in along.inside.items()}
+    needed = _needed(model)
+    known = frozenset(name for name in needed if _known(model, name, inside))
+    signals = _signals(model, events, edges, at, patients, needed)
+    nodes = _signals(model, events, nodes_of(edges).ravel(), inside, patients, known) if known else {}
+
+    def path(source: str) -> Array:
+        at_edges = jnp.broadcast_to(signals[source], (len(edges), patients))
+        if source not in nodes:
+            return filled(edges, at_edges)
+        later = jnp.broadcast_to(nodes[source], (STAGES * (len(edges) - 1), patients))
+        return jnp.concatenate([at_edges[:1], later])
+
+    paths = {
+        f"{owner}.{port}": jnp.stack([path(s) for s in sources]).sum(0)
+        for owner, port, sources in model.wires
+        if owner in model.outcomes
+    }
     for name, part in model.outcomes.items():
         for port, spec in part.inputs.items():
-            paths.setdefault(f"{name}.{port}", jnp.full((len(grid), patients), spec.default or 0.0))
+            shape = (STAGES * (len(edges) - 1) + 1, patients)
+            paths.setdefault(f"{name}.{port}", jnp.full(shape, spec.default or 0.0))
     treated = jnp.asarray(events.end - origin, float)
-    return Course(jnp.asarray(grid - origin), paths, treated, 28.0 * model.units.day)
+    return Course(edges - origin, paths, treated, 28.0 * model.units.day)
+
+
+def _known(model: Model, component: str, states: Mapping[str, Array]) -> bool:
+    """Whether all states are known that the outputs of a component need at once."""
+    names = _upstream(model, frozenset({component}))
+    return all(f"{name}.{s}" in states for name in names for s in model.components[name].states)
 
 
 def _units(model: Model) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ from pkpd.population import Patients
 from pkpd.response import Course
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import courses, individualise, sample_patients
-from pkpd.solve import AbstractSolver, Daily
+from pkpd.solve import AbstractSolver, Multirate
 
 Point = Float[Array, " params"]
 
@@ -47,7 +47,7 @@ class Problem(eqx.Module):
     model: Model
     arms: tuple[Arm, ...]
     patients: Patients
-    solver: AbstractSolver = Daily()
+    solver: AbstractSolver = Multirate()
     priors: tuple[tuple[str, Prior], ...] = eqx.field(static=True, default=())
     units: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
     origin: float = eqx.field(static=True, default=0.0)

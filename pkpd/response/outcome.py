@@ -5,10 +5,13 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from pkpd.component import Port
 from pkpd.parameters import Scalar
+from pkpd.quadrature import nodes_of
+from pkpd.response.quadrature import integrals
 
 Path = Float[Array, "times patients"]
 
@@ -16,32 +19,37 @@ Path = Float[Array, "times patients"]
 class Course(eqx.Module):
     """What an outcome sees of the patients: wired outputs along the times since the origin.
 
-    `times` [times], `paths[port]` [times, patients]; `treated` is the time from the origin to the
-    end of dosing, `block` are 28 days in the unit of the times.
+    The course is cut into cells at `edges`, which are concrete; `times` are the first edge and the nodes of
+    all cells, the last of which are edges too. `paths[port]` [times, patients]; `treated` is the time from
+    the origin to the end of dosing, `block` are 28 days in the unit of the times.
     """
 
-    times: Float[Array, " times"]
+    edges: Float[np.ndarray, " edges"]
     paths: dict[str, Path]
     treated: Scalar
     block: float = eqx.field(static=True, default=28.0)
 
+    @property
+    def times(self) -> Float[np.ndarray, " times"]:
+        """Where the paths are known."""
+        return np.concatenate([self.edges[:1], nodes_of(self.edges).ravel()])
+
     def at(self, port: str, time: Scalar) -> Float[Array, " patients"]:
         """A path at one of the times (linear in between)."""
-        path = self.paths[port]
-        right = jnp.clip(jnp.searchsorted(self.times, time), 1, len(self.times) - 1)
+        path, times = self.paths[port], jnp.asarray(self.times)
+        right = jnp.clip(jnp.searchsorted(times, time), 1, len(times) - 1)
         left = right - 1
-        weight = jnp.clip((time - self.times[left]) / (self.times[right] - self.times[left]), 0.0, 1.0)
+        weight = jnp.clip((time - times[left]) / (times[right] - times[left]), 0.0, 1.0)
         return path[left] + (path[right] - path[left]) * weight
 
     def row(self, time: Scalar) -> Array:
         """The place of a time among the times, else of the next, else of the last."""
-        return jnp.clip(jnp.searchsorted(self.times, time - 1e-9 * self.block), 0, len(self.times) - 1)
+        place = jnp.searchsorted(jnp.asarray(self.times), time - 1e-9 * self.block)
+        return jnp.clip(place, 0, len(self.times) - 1)
 
     def integral(self, port: str) -> Path:
-        """Cumulative integral of a path (trapezoid on the times)."""
-        path = self.paths[port]
-        steps = jnp.diff(self.times)[:, None] * (path[1:] + path[:-1]) / 2
-        return jnp.concatenate([jnp.zeros_like(path[:1]), jnp.cumsum(steps, 0)])
+        """Cumulative integral of a path."""
+        return integrals(self.edges, self.paths[port])
 
 
 class AbstractOutcome(eqx.Module):
@@ -88,13 +96,13 @@ class AbstractRecord(AbstractOutcome):
 
 
 class AbstractSurvival(AbstractOutcome):
-    """Survival: states what each interval adds to the cumulative hazard, from which all else follows."""
+    """Survival: states what each cell adds to the cumulative hazard, from which all else follows."""
 
-    def hazard_steps(self, course: Course) -> Float[Array, "intervals patients"]:
-        """Integral of the hazard over each interval of the course's times."""
+    def hazard_steps(self, course: Course) -> Float[Array, "cells patients"]:
+        """Integral of the hazard over each cell of the course."""
         raise NotImplementedError
 
-    def cumulative_hazard(self, course: Course) -> Path:
-        """Cumulative hazard at the course's times."""
+    def cumulative_hazard(self, course: Course) -> Float[Array, "edges patients"]:
+        """Cumulative hazard at the course's edges."""
         steps = self.hazard_steps(course)
         return jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps, 0)])

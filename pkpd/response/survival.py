@@ -8,7 +8,9 @@ from jaxtyping import Array, Float
 
 from pkpd.component import Port
 from pkpd.parameters import Scalar, parameter
+from pkpd.response.crossing import first_rise, integral_by_parts
 from pkpd.response.outcome import AbstractSurvival, Course, Path
+from pkpd.response.quadrature import weights_in
 from pkpd.response.summary import summarise
 
 
@@ -50,17 +52,27 @@ class WeibullSurvival(AbstractSurvival):
     def times(self) -> tuple[float, ...]:
         return (self.freeze,)
 
-    def hazard_steps(self, course: Course) -> Float[Array, "intervals patients"]:
-        hazard = jnp.exp(self.log_ratio(course))
-        base = self.scale**self.shape * course.times**self.shape  # apart: the slope in scale is finite at 0
-        return jnp.diff(base)[:, None] * (hazard[1:] + hazard[:-1]) / 2
+    def hazard_steps(self, course: Course) -> Float[Array, "cells patients"]:
+        size, shift = self._log_size(course), self._shift(course)
+        base = weights_in(course.edges, self.shape)
+        ratio = self._ratio(size, shift)[1:].reshape(*base.shape, -1)
+        steps = (base[:, :, None] * ratio).sum(1)
+        rise = first_rise(size, jnp.log(self.size_cap))
+        whole = integral_by_parts(course.edges, self.shape, rise, self._ratio, size, shift)
+        here = rise.found[None] & (jnp.arange(len(steps))[:, None] == rise.cell[None])
+        return self.scale**self.shape * jnp.where(here, whole[None], steps)  # finite slope in scale at 0
 
-    def log_ratio(self, course: Course) -> Path:
-        """Log of the hazard over its baseline along the course."""
-        frozen = course.row(self.freeze)
-        path = course.paths["log_ratio"]
-        path = jnp.where((jnp.arange(len(path)) <= frozen)[:, None], path, path[frozen])
-        size = jnp.exp(jnp.minimum(path, jnp.log(self.size_cap)))
+    def _ratio(self, log_size: Array, shift: Array) -> Array:
+        """The hazard over its baseline."""
+        size = jnp.exp(jnp.minimum(log_size, jnp.log(self.size_cap)))
+        return jnp.exp(self.b_size * (size - 1.0) - shift)
+
+    def _log_size(self, course: Course) -> Path:
+        """Log of the relative size, which stays once it is frozen."""
+        path, frozen = course.paths["log_ratio"], course.row(self.freeze)
+        return jnp.where((jnp.arange(len(path)) <= frozen)[:, None], path, path[frozen])
+
+    def _shift(self, course: Course) -> Path:
+        """By how much the treatment lowers the log of the hazard."""
         effect = summarise(self.summary, course)
-        shift = self.b_size * (size - 1.0) - self.b_effect * effect
-        return shift - self.b_direct * course.paths["direct"]
+        return self.b_effect * effect + self.b_direct * course.paths["direct"]

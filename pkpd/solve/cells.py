@@ -186,7 +186,8 @@ def _rest(found: list[float], until: float, wanted: np.ndarray, day: float) -> N
     for edge in (*wanted[(wanted > begin) & (wanted < until)], until):
         while (left := edge - found[-1]) > NEAR * day:
             most = min(day + 0.25 * (found[-1] - begin), 7 * day)
-            found.append(float(edge) if left <= most * (1.0 + NEAR) else found[-1] + left / np.ceil(left / most - NEAR))
+            steps = int(np.ceil(left / most - NEAR))
+            found.append(float(edge) if steps <= 1 else found[-1] + left / steps)
 
 
 def _phase(given: np.ndarray, wanted: np.ndarray, day: float) -> float:

@@ -18,34 +18,19 @@ from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 from jax.lax import optimization_barrier as barrier
 from jax.lax import stop_gradient
-from numpy.polynomial import legendre, polynomial
+from numpy.polynomial import polynomial
 
 from pkpd.component import Values
 from pkpd.model import Model
+from pkpd.quadrature import INTEGRALS, NODES, STAGES
 from pkpd.solve.structure import Block
 
 State = dict[str, Array]
 Flow = Callable[[State], State]
-STAGES = 4
 STEPS = 4  # of Newton's method with one matrix: 3 leave 6e-5 of the slow pool at 18 MIU, 4 leave 8e-6
 KEPT = "nodes"  # what a checkpoint keeps, so that going backwards does not solve the equations again
 
 
-def _nodes(stages: int) -> np.ndarray:
-    """Zeros of the difference of two Legendre polynomials on (0, 1); the last is 1."""
-    found = np.sort((legendre.legroots([*([0.0] * (stages - 1)), -1.0, 1.0]) + 1.0) / 2.0)
-    return np.append(found[:-1], 1.0)
-
-
-def _integrals(nodes: np.ndarray) -> np.ndarray:
-    """Integrals up to each node of the polynomials that are 1 at one node and 0 at the others."""
-    powers = np.arange(1, len(nodes) + 1)
-    return (nodes[:, None] ** powers / powers) @ np.linalg.inv(np.vander(nodes, increasing=True))
-
-
-NODES = _nodes(STAGES)
-INTEGRALS = _integrals(NODES)
-WEIGHTS = INTEGRALS[-1]
 _INVERSE = np.linalg.inv(INTEGRALS)
 _PARABOLA = np.linalg.inv(np.vander(NODES[-3:] - 1.0, increasing=True))
 
@@ -82,18 +67,18 @@ def filter_of(decay: Array, length: Array) -> Filter:
 
 
 @jax.custom_jvp
-def _follow(filter: Filter, start: Array, inflow: Array) -> Array:
+def _follow(by: Filter, start: Array, inflow: Array) -> Array:
     """A filter's state at the nodes. Its derivative is that of its equation, not of the matrices."""
-    return filter.start * start[None] + contract(filter.inflow, filter.length[None] * inflow)
+    return by.start * start[None] + contract(by.inflow, by.length[None] * inflow)
 
 
 @_follow.defjvp
 def _follow_slope(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    (filter, start, inflow), (change, start_change, inflow_change) = primals, tangents
-    value = _follow(filter, start, inflow)
-    longer = change.length[None] * (inflow - filter.decay[None] * value)
-    moved = filter.length[None] * (inflow_change - change.decay[None] * value) + longer
-    return value, filter.start * start_change[None] + contract(filter.inflow, moved)
+    (by, start, inflow), (change, start_change, inflow_change) = primals, tangents
+    value = _follow(by, start, inflow)
+    longer = change.length[None] * (inflow - by.decay[None] * value)
+    moved = by.length[None] * (inflow_change - change.decay[None] * value) + longer
+    return value, by.start * start_change[None] + contract(by.inflow, moved)
 
 
 def _horner(coefficients: np.ndarray, z: Array) -> Array:
@@ -227,9 +212,7 @@ def _matrix(
                 for other in block.filters
                 if (s, other) in slope and (other, m) in follows
             ]
-            terms = [
-                jnp.stack([contract(inflows[s], v[:, k]) for k in range(STAGES)], 1) for v in inflow
-            ]
+            terms = [jnp.stack([contract(inflows[s], v[:, k]) for k in range(STAGES)], 1) for v in inflow]
             if (s, m) in slope:
                 terms.append(inflows[s] * slope[s, m][None])
             if terms:

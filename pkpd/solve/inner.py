@@ -11,11 +11,9 @@ from jax.lax import optimization_barrier as barrier
 from jax.lax import stop_gradient
 
 from pkpd.model import Model
+from pkpd.quadrature import NODES, STAGES, WEIGHTS
 from pkpd.solve.collocation import (
     KEPT,
-    NODES,
-    STAGES,
-    WEIGHTS,
     State,
     collocate,
     column,

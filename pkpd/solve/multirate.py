@@ -16,12 +16,13 @@ from pkpd.devices import in_chunks
 from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
 from pkpd.population import Patients
+from pkpd.quadrature import STAGES
 from pkpd.solve.cells import NEAR, Grading, Plan, buckets, layout_of, plan_of
 from pkpd.solve.collocation import KEPT, State
 from pkpd.solve.inner import Inner, Inside
 from pkpd.solve.outer import Outer
 from pkpd.solve.parts import Parts, parts_of
-from pkpd.solve.solver import AbstractSolver, first_dose, jumps_of
+from pkpd.solve.solver import AbstractSolver, Along, first_dose, jumps_of
 from pkpd.solve.tables import Before, Table, answer, table_of
 
 
@@ -46,33 +47,55 @@ class Multirate(AbstractSolver):
             raise fail("patients.groups", rule, patients.groups)
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
+        plan = self._plan(model, events, times, patients)
+        at = np.searchsorted(plan.start, np.asarray(times, float) + NEAR * model.units.day, side="right") - 1
+        at_edges, _ = self._run(model, events, plan, patients)
+        return {s: v[at] for s, v in at_edges.items()}
+
+    def along(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Along:
+        plan = self._plan(model, events, times, patients)
+        first = np.searchsorted(plan.start, min(times) - NEAR * model.units.day)
+        at, inside = self._run(model, events, plan, patients)
+        return Along(
+            plan.start[first:],
+            {s: v[first:] for s, v in at.items()},
+            {s: v[first:] for s, v in inside.items()},
+        )
+
+    def _plan(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Plan:
+        jumps = jumps_of(model, events, patients)
+        return plan_of(events, jumps, times, dict(model.typical_lags), self._grading(model))
+
+    def _grading(self, model: Model) -> Grading:
+        return Grading.of(self.per_day, model.units.day)
+
+    def _run(self, model: Model, events: Events, plan: Plan, patients: int) -> tuple[State, State]:
+        """States at the cells' edges [edges, patients], and outer ones inside [cells, nodes, patients]."""
         leaves, tree = jax.tree.flatten(model)
         own = [jnp.ndim(v) == 1 for v in leaves]
 
-        def run(columns: list[Array]) -> State:
+        def run(columns: list[Array]) -> tuple[State, State]:
             rest = iter(columns[1:])
             part = [next(rest) if mine else v for v, mine in zip(leaves, own, strict=True)]
             shape = self.groups, columns[0].shape[-1]
-            return self._states(jax.tree.unflatten(tree, part), events, times, shape)
+            return self._chunk(jax.tree.unflatten(tree, part), events, plan, shape)
 
         columns = [jnp.zeros(patients), *(v for v, mine in zip(leaves, own, strict=True) if mine)]
         columns = [v.reshape(self.groups, -1) for v in columns]
         found = in_chunks(run, columns, self.chunk, self.cores)
-        return {s: v.reshape(len(times), patients) for s, v in found.items()}
+        return jax.tree.map(lambda v: v.reshape(*v.shape[:-2], patients), found)
 
-    def _states(self, model: Model, events: Events, times: Sequence[float], shape: tuple[int, int]) -> State:
-        """States [times, groups, patients] of a model whose patients are [groups, patients]."""
-        parts, grade = parts_of(model), Grading.of(self.per_day, model.units.day)
+    def _chunk(self, model: Model, events: Events, plan: Plan, shape: tuple[int, int]) -> tuple[State, State]:
+        """The same [..., groups, patients] of a model whose patients are [groups, patients]."""
+        parts, grade, infused = parts_of(model), self._grading(model), any(events.lasting)
         first = jax.tree.map(lambda v: v[0] if jnp.ndim(v) else v, model)
         jumps = jumps_of(first, events, shape[1])
-        plan = plan_of(events, jumps, times, dict(model.typical_lags), grade)
         since = {d: v[None] for d, v in first_dose(first, jumps).items()}
         inner, outer = Inner(first, parts, since, shape[1]), Outer(model, parts, since, shape)
-        tables = _tables(first, parts, jumps, plan, grade, any(events.lasting))
-        path = _march(inner, outer, tables, plan, _given(jumps, plan, grade, any(events.lasting)))
-        at = np.searchsorted(plan.start, np.asarray(times, float) + NEAR * grade.day, side="right") - 1
-        wide = (len(at), *shape)
-        return {s: jnp.broadcast_to(v[at].reshape(len(at), -1, shape[1]), wide) for s, v in path.items()}
+        tables = _tables(first, parts, jumps, plan, grade, infused)
+        at, inside = _march(inner, outer, tables, plan, _given(jumps, plan, grade, infused))
+        wide = {s: v.reshape(len(v), -1, shape[1]) for s, v in at.items()}
+        return {s: jnp.broadcast_to(v, (len(v), *shape)) for s, v in wide.items()}, inside
 
 
 class _Tables(NamedTuple):
@@ -140,32 +163,35 @@ def _given(jumps: Jumps, plan: Plan, grade: Grading, infused: bool) -> _Given:
     return _Given(amount, rate)
 
 
-def _march(inner: Inner, outer: Outer, found: _Tables, plan: Plan, given: _Given) -> State:
-    """States at the end of each cell, the start in front [cells + 1, ...]."""
+def _march(inner: Inner, outer: Outer, found: _Tables, plan: Plan, given: _Given) -> tuple[State, State]:
+    """States at the end of each cell, the start in front [cells + 1, ...]; outer ones at its nodes."""
     zero = jnp.zeros(inner.patients)
     exact = {s: zero for block in inner.parts.cascade for s in block.states}
     first = _Carry(exact, dict.fromkeys(given.rate, zero), inner.start(), outer.start())
 
-    def cell(carry: _Carry, x: tuple) -> tuple[_Carry, State]:
+    def cell(carry: _Carry, x: tuple) -> tuple[_Carry, tuple[State, State]]:
         begin, length, which, row, given = x
 
-        def through(carry: _Carry, table: Table) -> _Carry:
+        def through(carry: _Carry, table: Table) -> tuple[_Carry, State]:
             panels, ends = jax.tree.map(lambda v: v[row if len(v) > 1 else 0], table)
             before = Before(carry.exact, carry.running, *given)
             inside, moments = inner.cell(carry.inside, before, panels, begin, length)
             exact = {s: answer(ends, s, before) for s in carry.exact}
             running = {s: v + given.rate[s].sum(0) for s, v in carry.running.items()}
-            return _Carry(exact, running, inside, outer.cell(carry.outer, moments, begin, length))
+            nodes = outer.cell(carry.outer, moments, begin, length)
+            return _Carry(exact, running, inside, {s: v[-1] for s, v in nodes.items()}), nodes
 
         branches = [partial(through, table=table) for table in found.tables]
-        carry = jax.lax.switch(which, branches, carry) if len(branches) > 1 else branches[0](carry)
-        return carry, {**carry.exact, **carry.inside.y, **carry.outer}
+        carry, nodes = jax.lax.switch(which, branches, carry) if len(branches) > 1 else branches[0](carry)
+        return carry, ({**carry.exact, **carry.inside.y}, nodes)
 
     start = {**first.exact, **first.inside.y, **first.outer}
     if not len(plan.kind):
-        return {s: v[None] for s, v in start.items()}
+        none = {s: jnp.zeros((0, STAGES, *v.shape)) for s, v in first.outer.items()}
+        return {s: v[None] for s, v in start.items()}, none
     edges = jnp.asarray(plan.start[:-1]), jnp.asarray(np.diff(plan.start))
     cells = (*edges, jnp.asarray(found.table), jnp.asarray(found.row), given)
     kept = jax.checkpoint(cell, policy=checkpoint_policies.save_only_these_names(KEPT))
-    _, path = jax.lax.scan(kept, first, cells)
-    return {s: jnp.concatenate([start[s][None], path[s]]) for s in start}
+    _, (path, inside) = jax.lax.scan(kept, first, cells)
+    path |= {s: v[:, -1] for s, v in inside.items()}
+    return {s: jnp.concatenate([start[s][None], path[s]]) for s in start}, inside

@@ -10,7 +10,8 @@ from numpy.polynomial import legendre
 from pkpd.component import Component
 from pkpd.model import Model
 from pkpd.parameters import Scalar
-from pkpd.solve.collocation import NODES, STAGES, State, collocate, column, contract, filter_of, rates_of
+from pkpd.quadrature import NODES, STAGES
+from pkpd.solve.collocation import State, collocate, column, contract, filter_of, rates_of
 from pkpd.solve.inner import Moments, decays
 from pkpd.solve.parts import Parts
 from pkpd.solve.solver import clock
@@ -36,7 +37,7 @@ class Outer:
         return {s: jnp.broadcast_to(jnp.asarray(initial[s], float), (1, *self.shape))[0] for s in states}
 
     def cell(self, y: State, moments: Moments, begin: Array, length: Array) -> State:
-        """States at the end of a cell."""
+        """States at the nodes of a cell [nodes, groups, patients]."""
         signals = {s: contract(_SERIES[:, :, None], jnp.stack(v))[:, None] for s, v in moments.items()}
         stretch = jnp.broadcast_to(length, (1, 1))
         ticks = clock(begin + stretch[None] * column(NODES, stretch), self.since)
@@ -47,7 +48,7 @@ class Outer:
             guess = {s: jnp.broadcast_to(start[s], (STAGES, *self.shape)) for s in block.unknown}
             flow = rates_of(self.model, block, block.needs - self.parts.kinetics, nodes, ticks, {}, signals)
             nodes |= collocate(flow, block, start, stretch, filters, guess)
-        return {s: nodes[s][-1] for s in y}
+        return {s: jnp.broadcast_to(nodes[s], (STAGES, *self.shape)) for s in y}
 
 
 def _flat(decay: Array) -> Array:

@@ -1,6 +1,7 @@
 """What a solver is: an object that the caller chooses."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,6 +12,16 @@ from pkpd.dosing import events as dosing
 from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
 from pkpd.population import Patients
+from pkpd.quadrature import STAGES, nodes_of
+
+
+class Along(NamedTuple):
+    """States along a course that is cut into cells: `at` their edges [edges, patients], and `inside` those
+    that are known at the nodes of the cells too [cells, nodes, patients]."""
+
+    edges: np.ndarray
+    at: dict[str, Array]
+    inside: dict[str, Array]
 
 
 class AbstractSolver(eqx.Module):
@@ -27,6 +38,15 @@ class AbstractSolver(eqx.Module):
         solver does not apply to the model, naming what is missing.
         """
         raise NotImplementedError
+
+    def along(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Along:
+        """States along a course; its cells have edges at the `times`, from the first to the last."""
+        edges = np.unique(np.asarray(times, float))
+        wanted = np.concatenate([edges, nodes_of(edges).ravel()])
+        found = self.states(model, events, wanted.tolist(), patients)
+        shape, count = (len(edges) - 1, STAGES, patients), len(edges)
+        inside = {s: v[count:].reshape(shape) for s, v in found.items()}
+        return Along(edges, {s: v[:count] for s, v in found.items()}, inside)
 
 
 def jumps_of(model: Model, events: Events, patients: int) -> Jumps:

@@ -10,9 +10,9 @@ from jax.lax import stop_gradient
 
 from pkpd.dosing.events import Jumps
 from pkpd.model import Model
+from pkpd.quadrature import NODES
 from pkpd.solve.cascade import Cascade
 from pkpd.solve.cells import NEAR, Grading, Layout
-from pkpd.solve.collocation import NODES
 from pkpd.solve.parts import Parts
 
 STEPS = 6  # of Newton's method for the ends of panels

@@ -7,8 +7,15 @@ import pytest
 from scipy.stats import norm
 
 from pkpd.response import Course, WHOResponse
+from pkpd.response.quadrature import filled
 
 VISITS = (28.0, 56.0, 84.0, 112.0)
+
+
+def course_of(visits, **paths):
+    """A course that is known at visits."""
+    edges = np.asarray(visits)
+    return Course(edges, {port: filled(edges, path) for port, path in paths.items()}, jnp.asarray(28.0))
 
 
 def simulated(sizes, sigma, visits, confirmation, seed=1, n=200_000):
@@ -41,7 +48,7 @@ def simulated(sizes, sigma, visits, confirmation, seed=1, n=200_000):
 @pytest.mark.parametrize(("visits", "confirmation"), [(VISITS, 28.0), ((28.0, 49.0, 70.0, 98.0), 28.0)])
 def test_recursion_is_the_rule(sizes, visits, confirmation):
     outcome = WHOResponse(sigma=0.08, visits=visits, confirmation=confirmation)
-    course = Course(jnp.asarray(visits), {"log_ratio": jnp.asarray(sizes)[:, None]}, jnp.asarray(28.0))
+    course = course_of(visits, log_ratio=jnp.asarray(sizes)[:, None])
     missed, exact = np.exp(np.asarray(outcome.log_recorded(course))[:, :, 0])
     assert missed + exact == pytest.approx(1.0, abs=1e-12)
     assert exact == pytest.approx(simulated(sizes, 0.08, visits, confirmation), abs=0.004)
@@ -90,8 +97,7 @@ def simulated_kinds(sizes, diameters, sigma, visits, confirmation, detection, se
 def test_kinds_are_the_rule(sizes, visits, confirmation):
     outcome = WHOResponse(sigma=0.08, detection=8.0, visits=visits, confirmation=confirmation)
     diameters = 20.0 * np.exp(np.array(sizes))
-    paths = {"log_ratio": jnp.asarray(sizes)[:, None], "size": jnp.asarray(diameters)[:, None]}
-    course = Course(jnp.asarray(visits), paths, jnp.asarray(28.0))
+    course = course_of(visits, log_ratio=jnp.asarray(sizes)[:, None], size=jnp.asarray(diameters)[:, None])
     none, *kinds = np.exp(np.asarray(outcome.log_kinds(course))[:, :, 0])
     assert none == pytest.approx(0.0, abs=1e-15)
     assert sum(kinds) == pytest.approx(1.0, abs=1e-12)
@@ -105,8 +111,9 @@ def test_without_a_limit_no_response_is_complete():
     outcome = WHOResponse(sigma=0.05, visits=VISITS, confirmation=28.0)
 
     def last(shift, kind):
-        paths = {"log_ratio": shift + jnp.full((4, 1), -0.4), "size": jnp.exp(shift) * jnp.ones((4, 1))}
-        return outcome.log_kinds(Course(jnp.asarray(VISITS), paths, jnp.asarray(28.0)))[kind, -1, 0]
+        size = jnp.exp(shift) * jnp.ones((4, 1))
+        course = course_of(VISITS, log_ratio=shift + jnp.full((4, 1), -0.4), size=size)
+        return outcome.log_kinds(course)[kind, -1, 0]
 
     assert last(0.0, 1) == -jnp.inf
     for kind in (2, 3, 4):
@@ -118,9 +125,7 @@ def test_without_a_limit_no_response_is_complete():
 def test_gradient_of_the_kinds(name):
     values = {"sigma": 0.08, "shrinkage": 0.7, "growth": 1.12, "detection": 8.0}
     sizes = jnp.asarray([[-0.2, -1.0], [-0.9, -1.2], [-0.95, -1.1], [-0.8, -0.2]])
-    course = Course(
-        jnp.asarray(VISITS), {"log_ratio": sizes, "size": 20.0 * jnp.exp(sizes)}, jnp.asarray(28.0)
-    )
+    course = course_of(VISITS, log_ratio=sizes, size=20.0 * jnp.exp(sizes))
 
     def chances(x):
         outcome = WHOResponse(**values | {name: x}, visits=VISITS, confirmation=28.0)
@@ -138,7 +143,7 @@ def test_gradient_of_the_kinds(name):
 def test_certain_cases():
     outcome = WHOResponse(sigma=0.05, visits=VISITS, confirmation=28.0)
     sizes = jnp.asarray([[-2.0, 3.0], [-2.0, 6.0], [-2.0, 9.0], [-2.0, 12.0]])
-    missed, found = outcome.log_recorded(Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0)))
+    missed, found = outcome.log_recorded(course_of(VISITS, log_ratio=sizes))
     assert found[0, 0] == -jnp.inf  # one visit confirms nothing
     assert np.exp(found[1:, 0]) == pytest.approx(1.0, abs=1e-12)
     assert np.all(found[:, 1] < -500)
@@ -151,7 +156,7 @@ def test_gradient_is_finite_far_from_a_response():
 
     def last(shift):
         sizes = shift + jnp.linspace(0.5, 4.0, 4)[:, None]
-        course = Course(jnp.asarray(VISITS), {"log_ratio": sizes}, jnp.asarray(28.0))
+        course = course_of(VISITS, log_ratio=sizes)
         return outcome.log_recorded(course)[1, -1, 0]
 
     slope = jax.grad(last)(0.0)
