@@ -1,6 +1,6 @@
 """Which state's derivative depends on which state, found on the model itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,34 +26,6 @@ class Block:
     def unknown(self) -> tuple[str, ...]:
         """The states that are not filters."""
         return tuple(s for s in self.states if s not in self.filters)
-
-
-@dataclass(frozen=True)
-class System:
-    """States that are stepped together: which acts on which, and sources whose columns of the Jacobian
-    have no row in common, so that one directional derivative gives them all."""
-
-    states: tuple[str, ...]
-    owners: frozenset[str]
-    needs: frozenset[str]
-    entries: frozenset[tuple[str, str]]
-    columns: tuple[tuple[str, ...], ...]
-
-
-def system(blocks: Sequence[Block]) -> System:
-    """The states of some blocks, in their order."""
-    states = tuple(s for block in blocks for s in block.states)
-    entries = frozenset(e for block in blocks for e in block.inflows if e[1] in states)
-    rows = {s: {target for target, source in entries if source == s} for s in states}
-    groups: list[list[str]] = []
-    for s in filter(rows.get, states):
-        free = next((g for g in groups if not any(rows[s] & rows[other] for other in g)), None)
-        if free is None:
-            groups.append(free := [])
-        free.append(s)
-    owners = frozenset().union(*(b.owners for b in blocks))
-    needs = frozenset().union(*(b.needs for b in blocks))
-    return System(states, owners, needs, entries, tuple(map(tuple, groups)))
 
 
 @dataclass(frozen=True)
