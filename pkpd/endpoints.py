@@ -20,7 +20,7 @@ from pkpd.response.joint import (
 from pkpd.response.joint import log_table as joint_table
 
 
-def _own_course(course: Course, name: str) -> Course:
+def own_course(course: Course, name: str) -> Course:
     prefix = f"{name}."
     own = {key.removeprefix(prefix): path for key, path in course.paths.items() if key.startswith(prefix)}
     return Course(course.edges, own, course.treated, course.block)
@@ -55,7 +55,7 @@ def lives_and_events(
             found.append(alive_by_life(cuts, time, patients))
             continue
         part = _record(model, outcome)
-        recorded = _recorded(part, _own_course(course, outcome), [endpoints[place].kind for place in places])
+        recorded = _recorded(part, own_course(course, outcome), [endpoints[place].kind for place in places])
         wide = jnp.broadcast_to(recorded, (*recorded.shape[:-1], patients))
         found.append(by_life(cuts, part.recorded_at, wide))
     order = [place for places in groups.values() for place in places]
@@ -85,7 +85,7 @@ def _hazard_steps(model: Model, course: Course, cuts: Sequence[float], patients:
     """What the hazard adds between the cuts; nothing where the model has no survival."""
     for name, part in model.outcomes.items():
         if isinstance(part, AbstractSurvival):
-            steps = part.hazard_steps(_own_course(course, name))
+            steps = part.hazard_steps(own_course(course, name))
             rows = jnp.searchsorted(jnp.asarray(course.edges), jnp.asarray(cuts) - 1e-9)
             place = jnp.arange(len(steps))[None]
             between = (place >= rows[:-1, None]) & (place < rows[1:, None])

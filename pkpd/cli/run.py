@@ -37,6 +37,7 @@ def simulate(
     draws: str = typer.Option("", help="A fit whose stored posterior is carried through."),
     plot: str = typer.Option("", help="Picture of the drugs' concentrations (.png, .svg, .pdf)."),
     out: str = typer.Option("", help="Time courses (.csv, .nc, .parquet)."),
+    error: bool = typer.Option(False, "--error", help="Estimate the numerical error by a second run."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
     verbose: bool = VERBOSE,
@@ -53,7 +54,7 @@ def simulate(
     with float64():
         built = load_model(model)
         with progress(quiet or as_json, verbose) as say:
-            results = _simulate(built, regimen, patients, days, seed, draws, say)
+            results = _simulate(built, regimen, patients, days, seed, draws, error, say)
         content = summarise(built, results)
         if as_json:
             print_json(content)
@@ -108,7 +109,7 @@ def _check_kind(suffix: str, draws: str, findings: Any) -> None:
 
 
 def _simulate(
-    built: Any, regimen: str, patients: int, days: float, seed: int, draws: str, say: Any
+    built: Any, regimen: str, patients: int, days: float, seed: int, draws: str, error: bool, say: Any
 ) -> list[Any]:
     """One simulation, or one for each of up to 100 posterior draws."""
     import numpy as np
@@ -134,7 +135,7 @@ def _simulate(
             f"simulating under posterior draw {i + 1} of {len(models)}" if draws else "simulating",
             i / len(models),
         )
-        found.append(run_one(model, events, times, group, alive=alive, origin=origin))
+        found.append(run_one(model, events, times, group, alive=alive, origin=origin, error=error))
     return found
 
 
@@ -157,12 +158,14 @@ def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
         spread = np.array([v.mean() for v in each]) if len(each) > 1 else each[0]
         low, high = np.quantile(spread, [0.025, 0.975])
         outcomes[name] = {"mean": float(np.mean(spread)), "lo95": float(low), "hi95": float(high)}
+    worst = {name: max(float(np.max(r.error[name])) for r in results) for name in results[0].error}
     return {
         "model": built.name,
         "time_unit": built.units.time,
         "times": np.asarray(results[0].times),
         "outputs": outputs,
         "outcomes": outcomes,
+        **({"error": worst} if worst else {}),
     }
 
 
@@ -231,4 +234,15 @@ def _print(content: dict[str, Any]) -> None:
         found = content["outcomes"].items()
         rows = [[n, percent(v["mean"]), f"{percent(v['lo95'])} to {percent(v['hi95'])}"] for n, v in found]
         table("Outcomes, per cent", ["outcome", "mean", "95 % range"], rows)
+    if "error" in content:
+        typer.echo(_of_error(content))
     typer.echo(DISCLAIMER)
+
+
+def _of_error(content: dict[str, Any]) -> str:
+    """The largest estimated error of the solver, in words."""
+    outputs = {name: content["error"][name] for name in content["outputs"]}
+    worst = max(outputs, key=outputs.__getitem__)
+    said = f"Numerical error, estimated by a coarser run: at most {outputs[worst]:.1g} of {worst}"
+    chances = [content["error"][name] for name in content["outcomes"]]
+    return f"{said}{f', {max(chances):.1g} of any probability' if chances else ''}."

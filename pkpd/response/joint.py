@@ -47,6 +47,14 @@ def log1m_exp(x: Array) -> Array:
     return jnp.where(tiny, -jnp.inf, value)
 
 
+def log_total(terms: Array, axis: int | tuple[int, ...]) -> Array:
+    """Log of a sum of probabilities, of which all may be zero; then its slope is zero too, in either mode."""
+    some = jnp.isfinite(terms)
+    none = ~some.any(axis=axis, keepdims=True)
+    found = logsumexp(jnp.where(none, 0.0, terms), axis=axis, where=some | none)
+    return jnp.where(jnp.squeeze(none, axis), -jnp.inf, found)
+
+
 def by_life(
     cuts: Sequence[float],
     recorded_at: Sequence[float],
@@ -71,7 +79,7 @@ def split(log_kinds: Float[Array, "kinds recorded patients"], members: Sequence[
     for cell in product((False, True), repeat=len(members)):
         held = [row for k, row in enumerate(log_kinds) if tuple(k in member for member in members) == cell]
         rows = jnp.stack([*held, jnp.full_like(log_kinds[0], -jnp.inf)])
-        cells.append(logsumexp(rows, axis=0, where=jnp.isfinite(rows)))
+        cells.append(log_total(rows, axis=0))
     return jnp.stack(cells).reshape((2,) * len(members) + log_kinds.shape[1:])
 
 
@@ -93,4 +101,4 @@ def log_table(
     for group in groups:
         axes = tuple(range(cells.ndim - 2, cells.ndim + group.ndim - 4))
         cells = jnp.expand_dims(cells, axes) + group
-    return logsumexp(cells, axis=(-2, -1), where=jnp.isfinite(cells))
+    return log_total(cells, axis=(-2, -1))

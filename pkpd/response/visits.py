@@ -6,12 +6,12 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import log_ndtr, logsumexp
+from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float
 
 from pkpd.component import Port
 from pkpd.parameters import Scalar, parameter
-from pkpd.response.joint import log1m_exp
+from pkpd.response.joint import log1m_exp, log_total
 from pkpd.response.outcome import AbstractRecord, Course
 
 Sizes = Float[Array, "visits patients"]
@@ -159,7 +159,7 @@ def _sum(*log_probabilities: Array) -> Array:
 
 def _over_baseline(log_probability: Float[Array, "kinds visits nodes patients"]) -> Array:
     weighted = log_probability + _LOG_WEIGHTS[:, None]
-    return logsumexp(weighted, axis=-2, where=jnp.isfinite(weighted))
+    return log_total(weighted, axis=-2)
 
 
 def _above_nadir(sizes: Sizes) -> Sizes:

@@ -19,7 +19,7 @@ NEAR = 1e-9  # days, or shares of a cell; a time so close to another is the same
 class Grading(NamedTuple):
     """Panels are dense after a jump: density `1 / (t + inner) + 4 / (4 outer + t)` at the time t after it.
 
-    A `day` after a jump has `per_day` panels. From 45 on it has two cells or more, because slow states are
+    A `day` after a jump has `per_day` panels. From 22 on it has two cells or more, because slow states are
     driven by polynomials over a cell.
     """
 
@@ -96,7 +96,7 @@ def plan_of(
     concrete = _concrete(events, day)
     room = 0.0 if concrete else ROOM * day
     given = nominal - typical
-    start = _cuts(given, given + REACH * typical, wanted, day, max(1, round(grading.per_day / 30.0)))
+    start = _cuts(given, given + REACH * typical, wanted, day, max(1, round(grading.per_day / 15.0)))
     first, last = (_cell_of(start, v, day) for v in (given - room, given + REACH * typical + room))
     held: list[list[int]] = [[] for _ in start[:-1]]
     for j in range(len(nominal)):

@@ -1,5 +1,6 @@
 """The reference: adaptive, stiff, restarted at every event."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ class ODE(AbstractSolver):
     rtol: float = eqx.field(static=True, default=1e-8)
     atol: float = eqx.field(static=True, default=1e-10)
     max_steps: int = eqx.field(static=True, default=4096)
+
+    def coarser(self) -> "ODE":
+        return dataclasses.replace(self, rtol=10.0 * self.rtol, atol=10.0 * self.atol)
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         jumps = jumps_of(model, events, patients)

@@ -39,6 +39,10 @@ class AbstractSolver(eqx.Module):
         """
         raise NotImplementedError
 
+    def coarser(self) -> "AbstractSolver | None":
+        """The same solver with a larger error, so that the difference tells its own; None if it has none."""
+        return None
+
     def along(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Along:
         """States along a course; its cells have edges at the `times`, from the first to the last."""
         edges = np.unique(np.asarray(times, float))

@@ -151,6 +151,16 @@ def test_certain_cases():
     assert np.all(missed[1:, 0] < -400)
 
 
+def test_forward_mode_is_finite_where_a_response_is_impossible():
+    outcome = WHOResponse(sigma=0.08, visits=VISITS, confirmation=28.0)
+
+    def chances(shift):
+        sizes = shift + jnp.linspace(0.5, 4.0, 4)[:, None]
+        return jnp.exp(outcome.log_recorded(course_of(VISITS, log_ratio=sizes)))
+
+    assert jax.jacfwd(chances)(0.0) == pytest.approx(np.asarray(jax.jacrev(chances)(0.0)), abs=1e-12)
+
+
 def test_gradient_is_finite_far_from_a_response():
     outcome = WHOResponse(sigma=0.05, visits=VISITS, confirmation=28.0)
 

@@ -10,7 +10,7 @@ import pytest
 from pkpd.catalogue import load_model
 from pkpd.checks import InputError
 from pkpd.infer.problem import Problem
-from pkpd.simulation import bind, individualise, sample_patients, simulate
+from pkpd.simulation import SAFETY, apart, bind, individualise, sample_patients, simulate
 from pkpd.solve import ODE, Multirate
 
 TIMES = (0.3, 1.0, 2.6, 5.0, 9.0, 30.0)
@@ -54,6 +54,20 @@ def test_states(model, name):
     usual, fine = (worst(run(solver), exact) for solver in (Multirate(), Multirate(per_day=56.0)))
     assert max(usual.values()) < 1e-4, usual
     assert max(fine.values()) < 1e-6, fine
+
+
+def test_estimate_covers_the_error(model):
+    """Of every output and outcome, against many panels; it is not much larger than what it covers either."""
+    patients, times = sample_patients(model, 4, 3), (0.3, 1.0, 2.6, 9.0)
+
+    def run(solver, error=False):
+        return simulate(model, REGIMENS["daily"], times, patients, alive=[365.0], solver=solver, error=error)
+
+    found, exact = run(Multirate(), error=True), run(Multirate(per_day=56.0))
+    true = apart((exact.outputs, exact.outcomes), (found.outputs, found.outcomes))
+    for name, error in true.items():
+        assert np.all(error / SAFETY <= found.error[name] + 1e-9), name
+    assert max(float(found.error[name].max()) for name in exact.outputs) < 2e-3
 
 
 def test_groups_repeat_the_kinetics(model):

@@ -1,0 +1,190 @@
+"""How far `Multirate` is from the adaptive reference, on random draws of the priors under random regimens.
+
+`python -m benchmarks.accuracy` goes on where it stopped, one file for each regimen, and then collects them in
+`accuracy.csv`; with `FIRST:STEP` it does every STEP-th regimen only, so that several processes share them.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pkpd.devices import compile_options, configure
+from pkpd.endpoints import model_endpoints, own_course, probabilities
+from pkpd.files import written
+from pkpd.infer.problem import Problem
+from pkpd.population import Patients
+from pkpd.records import load_question, resolve
+from pkpd.response import AbstractSurvival
+from pkpd.response.joint import Endpoint
+from pkpd.simulation import SAFETY, bind, course_along, course_grid, individualise
+from pkpd.solve import ODE, AbstractSolver, Multirate
+
+QUESTION = "lissoni1995/joint"
+REGIMENS, DRAWS, SEED = 26, 8, 20261126
+USUAL, FINE = Multirate().per_day, 60.0
+PARTS = Path(".cache/accuracy")
+TABLE = Path(__file__).parent / "accuracy.csv"
+REFERENCE = ODE(rtol=1e-10, atol=1e-13, max_steps=100_000)
+
+
+class Case(NamedTuple):
+    """A regimen, times at which states are looked at besides those of the outcomes, and draws: points of the
+    prior [draws, params], patients' effects [draws, effects] and a direction for slopes [params]."""
+
+    regimen: str
+    times: np.ndarray
+    points: np.ndarray
+    effects: np.ndarray
+    direction: np.ndarray
+
+
+def regimen_of(rng: np.random.Generator) -> str:
+    """Both drugs at random doses and clock times, daily or twice a day, with days off or not."""
+    weeks = int(rng.choice([1, 2, 4, 8, 12]))
+    often = rng.choice(["q24h", "q24h", "q12h"])
+    dose = float(f"{np.exp(rng.uniform(np.log(0.1), np.log(18.0))):.2g}")
+    off = rng.choice(["", " on days 1-5 of 7", " on days 1-2 of 3"])
+    minute = int(rng.integers(0, 12 * 60))
+    apart = int(rng.choice([0, 15, 40, 300, 700]))
+    clock, later = (f"{m // 60:02d}:{m % 60:02d}" for m in (minute, minute + apart))
+    hormone = float(f"{rng.uniform(3.0, 60.0):.2g}")
+    return (
+        f"aldesleukin {dose:g} MIU sc {often} for {7 * weeks} d{off} at {clock}"
+        f" + melatonin {hormone:g} mg po q24h x{7 * weeks} at {later}"
+    )
+
+
+def case_of(problem: Problem, index: int) -> Case:
+    """The case of an index; it is the same whatever else is run."""
+    rng = np.random.default_rng([SEED, index])
+    regimen = regimen_of(rng)
+    end = bind(problem.model, regimen).end
+    times = np.sort(np.concatenate([rng.uniform(0.0, end, 12), end + rng.uniform(0.0, 100.0, 4) * 24.0]))
+    counts = len(problem.names), len(problem.model.variability)
+    points, effects = (rng.standard_normal((DRAWS, n)) for n in counts)
+    return Case(regimen, np.round(times, 3), points, effects, rng.standard_normal(counts[0]))
+
+
+def quantities(
+    problem: Problem, case: Case, solver: AbstractSolver, refine: int
+) -> Callable[..., dict[str, Array]]:
+    """A function of a point and a patient's effects: states, cumulative hazard [times], probabilities [1]."""
+    day = problem.model.units.day
+    events, alive = bind(problem.model, case.regimen), [90.0 * day, 365.0 * day]
+    grid = course_grid(problem.model, events, 0.0, alive)
+    between = [np.linspace(a, b, refine + 1)[:-1] for a, b in pairwise(grid)]
+    looks = np.union1d(grid, case.times)
+    paths = sorted(problem.model.variability)
+
+    def found(x: Array, eta: Array) -> dict[str, Array]:
+        patient = Patients({path: eta[i : i + 1] for i, path in enumerate(paths)}, 1)
+        own = individualise(problem.at(x), patient)
+        along = solver.along(own, events, np.union1d(looks, np.concatenate(between)).tolist(), 1)
+        course = course_along(own, events, along, 0.0, 1)
+        rows = np.searchsorted(along.edges, looks - 1e-9 * day)
+        result = {s: v[rows, 0] for s, v in along.at.items()}
+        result["tumour.size"] = jnp.exp(result["tumour.log_ratio"])
+        for name, part in own.outcomes.items():
+            if isinstance(part, AbstractSurvival):
+                result["cumulative hazard"] = part.cumulative_hazard(own_course(course, name))[rows, 0]
+        endpoints = [*model_endpoints(own), *(Endpoint("alive", t) for t in alive)]
+        return result | probabilities(own, course, endpoints)
+
+    return found
+
+
+def over_draws(function: Callable[..., dict[str, Array]], case: Case) -> dict[str, np.ndarray]:
+    """A function's results for all draws [draws, times]."""
+    both = jnp.asarray(case.points), jnp.asarray(case.effects)
+    run = jax.jit(
+        lambda both: jax.lax.map(lambda one: function(*one), both), compiler_options=compile_options()
+    )
+    return {name: np.asarray(v) for name, v in run(both).items()}
+
+
+def moved(
+    function: Callable[..., dict[str, Array]], direction: np.ndarray
+) -> Callable[..., dict[str, Array]]:
+    """The slope of a function's results along a direction of the parameters."""
+
+    def slope(x: Array, eta: Array) -> dict[str, Array]:
+        return jax.jvp(lambda x: function(x, eta), (x,), (jnp.asarray(direction),))[1]
+
+    return slope
+
+
+def shifted(case: Case, share: float) -> Case:
+    """The same case with its points moved along the direction."""
+    return case._replace(points=case.points + share * case.direction)
+
+
+def errors(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Largest error over time [draws]: of probabilities absolute, else relative to max(|y|, 1e-3 max |y|)."""
+    result = {}
+    for name, value in exact.items():
+        gap = np.abs(found[name] - value)
+        if value.shape[1] > 1:
+            size = np.maximum(np.abs(value), 1e-3 * np.abs(value).max(axis=1, keepdims=True))
+            gap = np.where(gap > 0.0, gap / np.where(size > 0.0, size, 1.0), 0.0)
+        result[name] = gap.max(axis=1)
+    return result
+
+
+def rows_of(problem: Problem, index: int) -> list[dict[str, str]]:
+    """The rows of one regimen: errors and their estimates at two settings, and of slopes at the usual one."""
+    case = case_of(problem, index)
+    reference = quantities(problem, case, REFERENCE, 4)
+    exact = over_draws(reference, case)
+    step = 1e-4
+    ahead, behind = (over_draws(reference, shifted(case, share)) for share in (step, -step))
+    slopes = {name: (ahead[name] - behind[name]) / (2.0 * step) for name in exact}
+    rows = []
+    for per_day in (USUAL, FINE):
+        solver = Multirate(per_day)
+        function, rough = (quantities(problem, case, s, 1) for s in (solver, solver.coarser()))
+        found = over_draws(function, case)
+        apart = errors(over_draws(rough, case), found)
+        tables = {"error": errors(found, exact), "estimate": {n: SAFETY * v for n, v in apart.items()}}
+        if per_day == USUAL:
+            tables["slope"] = errors(over_draws(moved(function, case.direction), case), slopes)
+        for draw in range(DRAWS):
+            row = {"regimen": case.regimen, "draw": f"{draw}", "per_day": f"{per_day:g}"}
+            cells = {
+                f"{n}, {kind}": f"{v[draw]:.1e}" for kind, table in tables.items() for n, v in table.items()
+            }
+            rows.append(row | cells)
+    return rows
+
+
+def main() -> None:
+    """Runs what is missing, and collects the table once nothing is."""
+    configure(cache=True)
+    problem = resolve(load_question(QUESTION)).problem
+    first, step = map(int, sys.argv[1].split(":")) if len(sys.argv) > 1 else (0, 1)
+    PARTS.mkdir(parents=True, exist_ok=True)
+    parts = [PARTS / f"{i}.json" for i in range(REGIMENS)]
+    for i in range(first, REGIMENS, step):
+        if not parts[i].exists():
+            rows = rows_of(problem, i)
+            with written(parts[i]) as part:
+                part.write_text(json.dumps(rows))
+            print(f"{i + 1} of {REGIMENS}: {rows[0]['regimen']}", flush=True)
+    if all(part.exists() for part in parts):
+        rows = [row for part in parts for row in json.loads(part.read_text())]
+        with written(TABLE) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
