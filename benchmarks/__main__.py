@@ -1,141 +1,153 @@
-"""Solvers side by side on shipped models: time, compile time and error against the reference.
+"""Solvers side by side in one run: `python -m benchmarks` writes the table, the picture and `README.md`.
 
-`python -m benchmarks` prints one table for each case. All solvers run in one process and
-materialise the same states at the same times; errors are those of the same eight patients.
+Each measurement has a process of its own. All get the same patients and give the same outputs at the same
+times; errors are those of the first eight patients against the adaptive solver at a tolerance of 1e-10.
 """
 
-import time
-from collections.abc import Callable
+import csv
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from benchmarks.picture import draw
+from benchmarks.workloads import WORKLOADS
+from pkpd.devices import versions
+from pkpd.files import written
 
-from pkpd.catalogue import load_model
-from pkpd.cli.output import table
-from pkpd.devices import compile_options, configure
-from pkpd.simulation import bind, individualise, sample_patients
-from pkpd.solve import ODE, AbstractSolver, ClosedForm, Daily, Multirate
-
-TIMES = (7.0, 14.0, 28.0, 56.0, 112.0, 365.0)
-
-
-class Case(NamedTuple):
-    """A model under a regimen, the states to compare at times in its unit, solvers and how many patients."""
-
-    title: str
-    model: str
-    regimen: str
-    states: tuple[str, ...]
-    times: tuple[float, ...]
-    slopes: tuple[str, ...]
-    solvers: tuple[tuple[AbstractSolver, int], ...]
-
-
-CASES = (
-    Case(
-        "28 daily doses of both drugs, slow states to a year, float64, one device",
-        "neuroimmunotherapy",
-        "aldesleukin 3 MIU sc q24h x28 + melatonin 40 mg po q24h x28",
-        ("effector.level", "memory.value", "tumour.log_ratio"),
-        TIMES,
-        ("aldesleukin.cl", "stimulus.ec50", "effector.kout", "tumour.kg"),
-        ((Daily(), 256), (Daily(groups=4), 256), (Multirate(), 256), (ODE(rtol=1e-6, atol=1e-8), 8)),
-    ),
-    Case(
-        "28 daily doses of melatonin, concentrations around the last, float64, one device",
-        "melatonin",
-        "melatonin 40 mg po q24h x28",
-        ("melatonin.central_amount",),
-        tuple(27 * 24.0 + np.arange(0.5, 24.5, 0.5)),
-        ("melatonin.cl", "melatonin.po.ka"),
-        ((ClosedForm(), 256), (Multirate(), 256), (ODE(rtol=1e-6, atol=1e-8), 8)),
-    ),
+FOLDER = Path(__file__).parent
+REFERENCE = ("ODE", 1e-10, "value", 8, 1)
+COLUMNS = (
+    "workload",
+    "solver",
+    "setting",
+    "what",
+    "patients",
+    "cores",
+    "error",
+    "per_second",
+    "compile",
+    "memory",
 )
-COLUMNS = ["solver", "patients", "error", "patients/s", "compile s", "gradients/s", "compile s "]
+
+
+EXPLAINED = """Every row is a process of its own. The setting of Multirate is its panels a day, that of ODE
+(diffrax) and LSODA (scipy, on the same compiled derivative) their relative tolerance. The error is the
+largest of eight patients, of all outputs at all times, relative to the output or to a thousandth of its
+largest size, against ODE at 1e-10. A gradient is value and gradient in four parameters; `cached` is a value
+whose program may come from the persistent cache, first written and then read."""
+
+
+class Run(NamedTuple):
+    """A solver at a setting, what is timed, for how many patients, on how many cores."""
+
+    solver: str
+    setting: float
+    what: str
+    patients: int
+    cores: int
+
+
+PEERS = (
+    *(Run("ODE", rtol, "value", 16, 1) for rtol in (1e-4, 1e-6, 1e-8)),
+    *(Run("LSODA", rtol, "value", 8, 1) for rtol in (1e-4, 1e-6, 1e-8)),
+)
+MULTIRATE = (
+    *(Run("Multirate", n, "value", 2048, 1) for n in (8.0, 15.0, 30.0, 60.0)),
+    Run("Multirate", 15.0, "value", 2048, 2),
+    Run("Multirate", 15.0, "gradient", 2048, 1),
+    Run("Multirate", 15.0, "gradient", 2048, 2),
+    Run("Multirate", 15.0, "gradient", 128, 1),
+    Run("Multirate", 15.0, "cached", 2048, 1),
+    Run("Multirate", 15.0, "cached", 2048, 1),
+)
+RUNS = {
+    "w1": (Run("ClosedForm", 0.0, "value", 2048, 1), Run("ClosedForm", 0.0, "gradient", 2048, 1), *PEERS),
+    "w2": (*MULTIRATE, *PEERS),
+    "shipped": (*MULTIRATE, Run("ODE", 1e-6, "gradient", 8, 1), *PEERS),
+    "shipped84": (Run("Multirate", 15.0, "value", 2048, 1), Run("ODE", 1e-6, "value", 8, 1)),
+}
 
 
 def main() -> None:
-    """Prints the tables."""
-    configure(cores=1)
-    for case in CASES:
-        table(case.title, COLUMNS, rows(case))
+    """Measures, then writes the results whole."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for key, runs in RUNS.items():
+            measured(key, Run(*REFERENCE), folder)
+            for run in runs:
+                rows.append(row_of(key, run, measured(key, run, folder)))
+                print(*rows[-1].values(), flush=True)
+    with written(FOLDER / "speed.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    draw(rows, FOLDER / "speed.png")
+    with written(FOLDER / "README.md") as part:
+        part.write_text(page(rows), encoding="utf-8")
 
 
-def rows(case: Case) -> list[list[object]]:
-    """One row for each solver."""
-    model = load_model(case.model)
-    events = bind(model, case.regimen)
-    few = sample_patients(model, 8, 1, groups=4)
-    exact = run(ODE(rtol=1e-9, atol=1e-11), model, events, few, case, repeats=0)[0]
-    found = []
-    for solver, count in case.solvers:
-        groups = getattr(solver, "groups", 1)
-        error = worst(run(solver, model, events, few, case, repeats=0)[0], exact, case.states)
-        patients = sample_patients(model, count, 1, groups)
-        _, compiled, seconds = run(solver, model, events, patients, case, repeats=5)
-        slope, slope_compiled = gradient(solver, model, events, patients, case)
-        name = type(solver).__name__ + (f" in {groups} groups" if groups > 1 else "")
-        speeds = [
-            f"{count / seconds:.0f}",
-            f"{compiled:.1f}",
-            f"{count / slope:.0f}",
-            f"{slope_compiled:.1f}",
-        ]
-        found.append([name, count, f"{error:.1e}", *speeds])
-    return found
+def measured(key: str, run: Run, folder: str) -> dict[str, float | None]:
+    """One measurement, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.measure", key, *map(str, run), folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def run(
-    solver: AbstractSolver, model, events, patients, case: Case, repeats: int
-) -> tuple[dict, float, float]:
-    """States, seconds of the first call and of the fastest later one."""
-
-    def states(patients) -> dict:
-        found = solver.states(individualise(model, patients), events, case.times, patients.count)
-        return {state: found[state] for state in case.states}
-
-    call = jax.jit(states, compiler_options=compile_options())
-    begin = time.perf_counter()
-    found = jax.block_until_ready(call(patients))
-    first = time.perf_counter() - begin
-    return found, first, fastest(lambda: call(patients), repeats)
-
-
-def gradient(solver: AbstractSolver, model, events, patients, case: Case) -> tuple[float, float]:
-    """Seconds of the fastest value and gradient in a few parameters, and of the first."""
-
-    def mean(x, patients):
-        changed = model.replace({n: model.get(n) * jnp.exp(x[i]) for i, n in enumerate(case.slopes)})
-        found = solver.states(individualise(changed, patients), events, case.times, patients.count)
-        return found[case.states[-1]].mean()
-
-    call = jax.jit(jax.value_and_grad(mean), compiler_options=compile_options())
-    start = jnp.zeros(len(case.slopes))
-    begin = time.perf_counter()
-    jax.block_until_ready(call(start, patients))
-    first = time.perf_counter() - begin
-    return fastest(lambda: call(start, patients), 3), first
+def row_of(key: str, run: Run, found: dict[str, float | None]) -> dict[str, str]:
+    """A row of the table."""
+    seconds, error = found["seconds"], found["error"]
+    assert seconds is not None
+    numbers = {
+        "error": "" if error is None else f"{error:.1e}",
+        "per_second": f"{run.patients / seconds:.3g}",
+        "compile": f"{found['compile']:.1f}",
+        "memory": f"{found['memory']:.0f}",
+    }
+    return (
+        {"workload": key}
+        | {name: f"{v:g}" if isinstance(v, float) else f"{v}" for name, v in run._asdict().items()}
+        | numbers
+    )
 
 
-def fastest(call: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of some calls."""
-    seconds = [np.inf]
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
+def page(rows: list[dict[str, str]]) -> str:
+    """The page: what was measured on what, and a table for each workload."""
+    now = datetime.now(UTC).date().isoformat()
+    known = versions()
+    chosen = ", ".join(
+        f"{name} {known[name]}" for name in ("python", "jax", "diffrax", "scipy") if name in known
+    )
+    lines = [
+        "# Speed and accuracy, side by side",
+        "",
+        "Written by `make bench`; `peers.md` tells how to time mrgsolve and rxode2 on the same workloads.",
+        "",
+        "![Patients per second against the error](speed.png)",
+        "",
+        textwrap.fill(f"{now}, {processor()}; {chosen}; float64. {' '.join(EXPLAINED.split())}", 118),
+    ]
+    for key in RUNS:
+        lines += ["", f"## {WORKLOADS[key].title}", ""]
+        lines += ["| solver | setting | what | patients | cores | error | patients/s | compile s | peak MB |"]
+        lines += ["|---|---|---|---|---|---|---|---|---|"]
+        lines += [f"| {' | '.join(list(row.values())[1:])} |" for row in rows if row["workload"] == key]
+    return "\n".join(lines) + "\n"
 
 
-def worst(found: dict, exact: dict, states: tuple[str, ...]) -> float:
-    """Largest error over patients and times, relative to max(|y|, 1e-3 max |y|)."""
-    errors = []
-    for state in states:
-        size = np.maximum(np.abs(exact[state]), 1e-3 * np.abs(exact[state]).max(axis=0))
-        errors.append(float(np.max(np.abs(found[state] - exact[state]) / np.maximum(size, 1e-9))))
-    return max(errors)
+def processor() -> str:
+    """The processor's own name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
 
 
 if __name__ == "__main__":

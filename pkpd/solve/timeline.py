@@ -36,7 +36,8 @@ def merge(jumps: Jumps, times: Sequence[float]) -> Merged:
     places of `times` among them [times, patients]; at one time a wanted time comes before a jump."""
     patients = jumps.time.shape[1]
     marks = jnp.broadcast_to(jnp.asarray(times, float)[:, None], (len(times), patients))
-    place = ranks(jax.lax.stop_gradient(jnp.concatenate([marks, jumps.time])))
+    breaks = jax.lax.optimization_barrier(jnp.concatenate([marks, jumps.time]))  # not sorted when compiled
+    place = ranks(jax.lax.stop_gradient(breaks))
     column = jnp.arange(patients)
 
     def ordered(values: Array) -> Array:
