@@ -140,12 +140,14 @@ def simulate(
     alive: Sequence[float] = (),
     origin: float = 0.0,
     solver: AbstractSolver | None = None,
+    outcomes: bool = True,
     error: bool = False,
 ) -> Simulation:
     """Simulates patients (default: the typical one) under a regimen.
 
     `times` (default: four a day over the regimen and a week) and `origin`, from which outcomes are
     timed, are in the model's unit of time; `alive` adds survival at these times since the origin.
+    Without `outcomes` the course ends with the last of the `times`.
     The solver is by default `ClosedForm` where all states have one, else `Multirate`. With `error` a second
     run at a lower accuracy estimates its error.
     Pure JAX in the model's parameters and, with `Events` in place of the text, in the schedule.
@@ -161,12 +163,13 @@ def simulate(
             raise fail("outputs", "must be outputs of the model", name, did_you_mean(name, model.outputs))
 
     def run(solver: AbstractSolver) -> tuple[dict[str, Array], dict[str, Array]]:
-        return _run(model, events, patients, tuple(wanted.tolist()), chosen, tuple(alive), origin, solver)
+        looks = tuple(alive) if outcomes else None
+        return _run(model, events, patients, tuple(wanted.tolist()), chosen, looks, origin, solver)
 
-    found, outcomes = run(solver)
+    found = run(solver)
     rough = solver.coarser() if error else None
-    gaps = apart((found, outcomes), (found, outcomes) if rough is None else run(rough)) if error else {}
-    return Simulation(jnp.asarray(wanted), found, outcomes, _units(model), model.units.time, gaps)
+    gaps = apart(found, found if rough is None else run(rough)) if error else {}
+    return Simulation(jnp.asarray(wanted), *found, _units(model), model.units.time, gaps)
 
 
 def apart(
@@ -194,13 +197,14 @@ def _run(
     patients: Patients,
     wanted: tuple[float, ...],
     chosen: tuple[str, ...],
-    alive: tuple[float, ...],
+    alive: tuple[float, ...] | None,
     origin: float,
     solver: AbstractSolver,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Outputs, and the probabilities of outcomes unless nobody asks when patients are alive."""
     own = individualise(model, patients)
     count = patients.count
-    if not model.outcomes:
+    if not model.outcomes or alive is None:
         states = solver.states(own, events, wanted, count)
         signals = _signals(own, events, np.asarray(wanted), states, count)
         return {name: jnp.broadcast_to(signals[name], (len(wanted), count)) for name in chosen}, {}

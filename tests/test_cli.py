@@ -174,6 +174,12 @@ def test_simulate(run, tmp_path):
     assert set(found["outputs"]["melatonin.central"]) == {"unit", "median", "lo95", "hi95"}
 
 
+def test_simulate_tells_its_error(run):
+    given = ("simulate", "melatonin", "--regimen", "melatonin 40 mg po", "--days", "1", "--error")
+    assert "at most 0 of melatonin" in run(*given)[1]  # exact
+    assert json.loads(run(*given, "--json")[1])["error"]["melatonin.central"] == 0.0
+
+
 def test_simulate_writes_a_tidy_file(run, tmp_path):
     code, _, err = run(
         "simulate", "melatonin", "--regimen", "melatonin 40 mg po", "--days", "1", "--out", "x.csv", "-q"

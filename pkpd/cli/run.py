@@ -178,7 +178,8 @@ def _plot(built: Any, regimen: str, patients: int, seed: int, path: str) -> None
 
     group = sample_patients(built, patients, seed) if patients > 1 else None
     outputs = [f"{drug.name}.central" for drug in built.drugs]
-    found = run_one(built, regimen, exposure_times(built, regimen), group, outputs=outputs)
+    times = exposure_times(built, regimen)
+    found = run_one(built, regimen, times, group, outputs=outputs, outcomes=False)
     save(plot_exposure(found, built, regimen), path)
 
 

@@ -33,8 +33,9 @@ def fit_pictures(fit: Fit, folder: Path, patients: int = 200) -> list[Path]:
     day = model.units.day
     end = treated.events.end / day
     times = exposure_times(model, treated.events)
-    figures["exposure"] = plot_exposure(simulate(model, treated.events, times, group), model, treated.events)
-    course = simulate(model, treated.events, np.arange(0.0, (end + 90) * day, day), group)
+    exposure = simulate(model, treated.events, times, group, outcomes=False)
+    figures["exposure"] = plot_exposure(exposure, model, treated.events)
+    course = simulate(model, treated.events, np.arange(0.0, (end + 90) * day, day), group, outcomes=False)
     if any(path.endswith(".excess") for path in course.outputs):
         figures["cells"] = plot_cells(course, treated=end)
     if "tumour.log_ratio" in course.outputs:
