@@ -39,11 +39,14 @@ def integrals(
 def weights_in(edges: Float[np.ndarray, " edges"], power: Scalar) -> Float[Array, "cells nodes"]:
     """Weights of the values at the nodes in the integral over each cell by `time ** power`.
 
-    They integrate cubics in time, up to the error of a rule of eight points. Edges are not negative.
+    They integrate cubics in time, exactly over a cell that starts at 0, where the power may be singular, else
+    up to the error of a rule of eight points. Edges are not negative.
     """
     warped = jnp.asarray(edges) ** power
     width = jnp.diff(warped)[:, None]
     fine = (warped[:-1, None] + width * (_FINE[None] + 0.5)) ** (1.0 / power)
     share = (fine - edges[:-1, None]) / np.diff(edges)[:, None]
-    polynomials = (share[:, :, None] ** np.arange(len(NODES))) @ _POWERS
-    return width * jnp.einsum("f,cfn->cn", _FINE_WEIGHTS, polynomials)
+    powers = jnp.einsum("f,cfk->ck", _FINE_WEIGHTS, share[:, :, None] ** np.arange(len(NODES)))
+    from_zero = (edges[:-1] == 0.0)[:, None]
+    exact = (power / (power + np.arange(len(NODES))))[None]
+    return width * (jnp.where(from_zero, exact, powers) @ _POWERS)
