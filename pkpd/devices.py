@@ -132,7 +132,7 @@ def describe() -> dict[str, object]:
     return {
         "versions": versions(),
         "platform": platform.platform(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "devices": [{"platform": device.platform, "kind": device.device_kind} for device in jax.devices()],
         "precision": PRECISIONS[0] if _now("jax_enable_x64") else PRECISIONS[1],
         "cache": _now("jax_compilation_cache_dir"),
@@ -210,7 +210,7 @@ def _flags() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use."""
     usable = getattr(os, "sched_getaffinity", None)
     return len(usable(0)) if usable else os.cpu_count() or 1

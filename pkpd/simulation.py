@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -25,6 +26,7 @@ from pkpd.solve.parts import parts_of
 from pkpd.solve.solver import Along, clock, first_dose, jumps_of
 from pkpd.units import UnitError, factor, to_system
 
+FEWEST = 64  # patients for a device of their own
 SAFETY = 2.0  # times the difference of two runs
 _PER = {"kg": "wt", "m2": "bsa"}
 
@@ -148,13 +150,14 @@ def simulate(
     `times` (default: four a day over the regimen and a week) and `origin`, from which outcomes are
     timed, are in the model's unit of time; `alive` adds survival at these times since the origin.
     Without `outcomes` the course ends with the last of the `times`.
-    The solver is by default `ClosedForm` where all states have one, else `Multirate`. With `error` a second
+    The solver is by default `ClosedForm` where all states have one, else `Multirate`, on all devices that
+    `pkpd.configure` made once there are many patients. With `error` a second
     run at a lower accuracy estimates its error.
     Pure JAX in the model's parameters and, with `Events` in place of the text, in the schedule.
     """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     patients = patients or typical_patient()
-    solver = solver or (Multirate() if nonlinear(model) else ClosedForm())
+    solver = solver or _chosen(model, patients)
     solver.check(patients)
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
     chosen = tuple(model.outputs if outputs is None else outputs)
@@ -170,6 +173,13 @@ def simulate(
     rough = solver.coarser() if error else None
     gaps = apart(found, found if rough is None else run(rough)) if error else {}
     return Simulation(jnp.asarray(wanted), *found, _units(model), model.units.time, gaps)
+
+
+def _chosen(model: Model, patients: Patients) -> AbstractSolver:
+    """The solver that applies to a model and is the fastest."""
+    if not nonlinear(model):
+        return ClosedForm()
+    return Multirate(cores=max(1, min(jax.local_device_count(), patients.count // FEWEST)))
 
 
 def apart(

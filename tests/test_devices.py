@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from pkpd import devices
@@ -87,6 +88,28 @@ for name, values in {**one.outputs, **one.outcomes}.items():
     assert np.allclose(other, values, rtol=1e-10, atol=1e-13), name
 """
     run(code)
+
+
+def test_single_precision_stays_single_and_is_close() -> None:
+    """Every output of the production solver; differences are those of the precision."""
+    code = """
+import json
+from pkpd.devices import configure
+
+configure(PRECISION)
+import numpy as np
+from pkpd.catalogue import load_model
+from pkpd.simulation import sample_patients, simulate
+
+model, regimen = load_model("neuroimmunotherapy"), "aldesleukin 3 MIU sc q24h x3 + melatonin 40 mg po q24h x3"
+outputs = simulate(model, regimen, [2.5, 9.0], sample_patients(model, 4, 1), outcomes=False).outputs
+print(json.dumps({name: [str(v.dtype), np.asarray(v, float).tolist()] for name, v in outputs.items()}))
+"""
+    single, double = (json.loads(run(code.replace("PRECISION", f'"{p}"'))) for p in devices.PRECISIONS[::-1])
+    assert {dtype for dtype, _ in single.values()} == {"float32"}
+    assert {dtype for dtype, _ in double.values()} == {"float64"}
+    for name, (_, values) in double.items():
+        assert single[name][1] == pytest.approx(np.array(values), rel=2e-4, abs=2e-5), name
 
 
 def test_doors_compute_in_float64_whatever_the_precision_outside() -> None:

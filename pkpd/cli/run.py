@@ -47,10 +47,10 @@ def simulate(
     Example: pkpd simulate neuroimmunotherapy --regimen "aldesleukin 3 MIU sc q24h x28" --patients 200
     """
     from pkpd.catalogue import load_model
-    from pkpd.devices import configure, float64
+    from pkpd.devices import configure, float64, usable_cores
 
     _check(patients, days, seed, out, plot, draws)
-    configure(cache=True)
+    configure(cores=usable_cores(), cache=True)
     with float64():
         built = load_model(model)
         with progress(quiet or as_json, verbose) as say:
