@@ -150,9 +150,9 @@ def rows_of(problem: Problem, index: int) -> list[dict[str, str]]:
     rows = []
     for per_day in (USUAL, FINE):
         solver = Multirate(per_day)
-        function, rough = (quantities(problem, case, s, 1) for s in (solver, solver.coarser()))
+        function, finer = (quantities(problem, case, s, 1) for s in (solver, solver.finer()))
         found = over_draws(function, case)
-        apart = errors(over_draws(rough, case), found)
+        apart = errors(found, over_draws(finer, case))
         tables = {"error": errors(found, exact), "estimate": {n: SAFETY * v for n, v in apart.items()}}
         if per_day == USUAL:
             tables["slope"] = errors(over_draws(moved(function, case.direction), case), slopes)

@@ -244,6 +244,6 @@ def _of_error(content: dict[str, Any]) -> str:
     """The largest estimated error of the solver, in words."""
     outputs = {name: content["error"][name] for name in content["outputs"]}
     worst = max(outputs, key=outputs.__getitem__)
-    said = f"Numerical error, estimated by a coarser run: at most {outputs[worst]:.1g} of {worst}"
+    said = f"Numerical error, estimated by a finer run: at most {outputs[worst]:.1g} of {worst}"
     chances = [content["error"][name] for name in content["outcomes"]]
     return f"{said}{f', {max(chances):.1g} of any probability' if chances else ''}."

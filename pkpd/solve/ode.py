@@ -29,8 +29,8 @@ class ODE(AbstractSolver):
     atol: float = eqx.field(static=True, default=1e-10)
     max_steps: int = eqx.field(static=True, default=4096)
 
-    def coarser(self) -> "ODE":
-        return dataclasses.replace(self, rtol=10.0 * self.rtol, atol=10.0 * self.atol)
+    def finer(self) -> "ODE":
+        return dataclasses.replace(self, rtol=0.1 * self.rtol, atol=0.1 * self.atol)
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         jumps = jumps_of(model, events, patients)

@@ -39,8 +39,8 @@ class AbstractSolver(eqx.Module):
         """
         raise NotImplementedError
 
-    def coarser(self) -> "AbstractSolver | None":
-        """The same solver with a larger error, so that the difference tells its own; None if it has none."""
+    def finer(self) -> "AbstractSolver | None":
+        """The same solver with a smaller error, so that the difference tells its own; None if it has none."""
         return None
 
     def along(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Along:
