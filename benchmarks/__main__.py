@@ -107,7 +107,9 @@ def row_of(key: str, run: Run, found: dict[str, float | None]) -> dict[str, str]
     assert seconds is not None
     numbers = {
         "error": "" if error is None else f"{error:.1e}",
-        "per_second": f"{run.patients / seconds:.3g}",
+        "per_second": f"{run.patients / seconds:,.0f}"
+        if seconds < run.patients
+        else f"{run.patients / seconds:.2g}",
         "compile": f"{found['compile']:.1f}",
         "memory": f"{found['memory']:.0f}",
     }

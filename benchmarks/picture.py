@@ -1,5 +1,6 @@
 """Patients per second against the error, one panel for each workload."""
 
+import re
 from pathlib import Path
 
 from benchmarks.workloads import WORKLOADS
@@ -27,10 +28,12 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
     for axis, key in zip(axes[0], keys, strict=True):
         for solver, (mark, colour, label) in LOOKS.items():
             mine = [r for r in values if r["workload"] == key and r["solver"] == solver]
-            points = sorted((max(float(r["error"]), 1e-14), float(r["per_second"])) for r in mine)
+            points = sorted(
+                (max(float(r["error"]), 1e-14), float(r["per_second"].replace(",", ""))) for r in mine
+            )
             if points:
                 axis.loglog(*zip(*points, strict=True), marker=mark, color=colour, label=label)
-        axis.set_title(WORKLOADS[key].title)
+        axis.set_title(re.split("[:,]", WORKLOADS[key].title)[0])
         axis.set_xlabel("largest relative error")
         axis.legend()
     axes[0][0].set_ylabel("patients per second")
