@@ -25,7 +25,8 @@ slow: $(VENV)/.installed-test               # the tests that take minutes
 bench: $(VENV)/.installed-test              # timings side by side
 	$(BIN)/python -m benchmarks
 
-studies: $(VENV)/.installed                 # answer every stored question anew
+studies: $(VENV)/.installed                 # the accuracy of the solver, and every stored question anew
+	$(BIN)/python -m benchmarks.accuracy
 	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal || failed=1; done; exit $$failed
 
 docs: $(VENV)/.installed                    # one page per module, in out/docs

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from benchmarks.metric import relative
 from pkpd.devices import compile_options, configure
 from pkpd.endpoints import model_endpoints, own_course, probabilities
 from pkpd.files import written
@@ -131,10 +132,8 @@ def errors(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> dict[s
     """Largest error over time [draws]: of probabilities absolute, else relative to max(|y|, 1e-3 max |y|)."""
     result = {}
     for name, value in exact.items():
-        gap = np.abs(found[name] - value)
-        if value.shape[1] > 1:
-            size = np.maximum(np.abs(value), 1e-3 * np.abs(value).max(axis=1, keepdims=True))
-            gap = np.where(gap > 0.0, gap / np.where(size > 0.0, size, 1.0), 0.0)
+        curve = value.shape[1] > 1
+        gap = relative(found[name], value, 1) if curve else np.abs(found[name] - value)
         result[name] = gap.max(axis=1)
     return result
 

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import lsoda
+from benchmarks.metric import relative
 from benchmarks.workloads import WORKLOADS, Workload
 from pkpd.devices import compile_options, configure
-from pkpd.simulation import bind, individualise
+from pkpd.simulation import bind, individualise, signals_along
 from pkpd.solve import ODE, AbstractSolver, ClosedForm, Multirate
-from pkpd.solve.solver import clock, first_dose, jumps_of
 
 FEW = 8  # patients whose errors are measured
 LONG = 3.0  # seconds that a repeated measurement takes at least
@@ -48,8 +48,7 @@ def outputs(workload: Workload, solver: AbstractSolver, count: int) -> Callable[
 
 def signals(own: Any, events: Any, workload: Workload, states: Any, count: int) -> Any:
     """The outputs that belong to states."""
-    since = first_dose(own, jumps_of(own, events, count))
-    known = own.signals(states, clock(jnp.asarray(workload.times)[:, None], since))
+    known = signals_along(own, events, np.asarray(workload.times), states, count)
     shape = (len(workload.times), count)
     return jnp.stack([jnp.broadcast_to(known[name], shape) for name in workload.outputs])
 
@@ -101,14 +100,8 @@ def main() -> None:
     few, exact = found.pop("few"), Path(folder) / f"{key}.npy"
     if few is not None and not exact.exists():
         np.save(exact, few)
-    found["error"] = None if few is None else worst(few, np.load(exact)[..., : few.shape[-1]])
+    found["error"] = None if few is None else float(relative(few, np.load(exact), 1).max())
     print(json.dumps(found))
-
-
-def worst(found: np.ndarray, exact: np.ndarray) -> float:
-    """Largest error relative to the output, or to a thousandth of its largest value of the patient."""
-    size = np.maximum(np.abs(exact), 1e-3 * np.abs(exact).max(axis=1, keepdims=True))
-    return float((np.abs(found - exact) / np.where(size > 0.0, size, 1.0)).max())
 
 
 if __name__ == "__main__":

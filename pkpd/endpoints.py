@@ -21,6 +21,7 @@ from pkpd.response.joint import log_table as joint_table
 
 
 def own_course(course: Course, name: str) -> Course:
+    """What one outcome sees of a course, its ports without its name."""
     prefix = f"{name}."
     own = {key.removeprefix(prefix): path for key, path in course.paths.items() if key.startswith(prefix)}
     return Course(course.edges, own, course.treated, course.block)

@@ -27,7 +27,7 @@ from pkpd.solve.solver import Along, clock, first_dose, jumps_of
 from pkpd.units import UnitError, factor, to_system
 
 FEWEST = 64  # patients for a device of their own
-SAFETY = 2.0  # times the difference of two runs
+SAFETY = 2.0  # times the difference to a finer run, whose own error is taken to be at most half the other's
 _PER = {"kg": "wt", "m2": "bsa"}
 
 
@@ -151,8 +151,8 @@ def simulate(
     timed, are in the model's unit of time; `alive` adds survival at these times since the origin.
     Without `outcomes` the course ends with the last of the `times`.
     The solver is by default `ClosedForm` where all states have one, else `Multirate`, on all devices that
-    `pkpd.configure` made once there are many patients. With `error` a second
-    run at a higher accuracy estimates its error.
+    `pkpd.configure` made once there are many patients. With `error` a second run at a higher accuracy
+    estimates its error.
     Pure JAX in the model's parameters and, with `Events` in place of the text, in the schedule.
     """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
@@ -172,7 +172,8 @@ def simulate(
     found = run(solver)
     finer = solver.finer() if error else None
     gaps = apart(found, found if finer is None else run(finer)) if error else {}
-    return Simulation(jnp.asarray(wanted), *found, _units(model), model.units.time, gaps)
+    estimate = {name: SAFETY * gap for name, gap in gaps.items()}
+    return Simulation(jnp.asarray(wanted), *found, _units(model), model.units.time, estimate)
 
 
 def _chosen(model: Model, patients: Patients) -> AbstractSolver:
@@ -185,18 +186,14 @@ def _chosen(model: Model, patients: Patients) -> AbstractSolver:
 def apart(
     found: tuple[dict[str, Array], dict[str, Array]], fine: tuple[dict[str, Array], dict[str, Array]]
 ) -> dict[str, Array]:
-    """Twice the largest differences of outputs, relative, and of probabilities [patients].
-
-    Twice, because the finer run has an error too, which is half that of the other one at most.
-    """
+    """Largest differences of outputs, relative, and of probabilities [patients]."""
     gaps = {}
     for name, path in found[0].items():
         size = jnp.abs(path)
         size = jnp.maximum(size, 1e-3 * size.max(axis=0, keepdims=True))
         gap = jnp.abs(path - fine[0][name])
         gaps[name] = jnp.max(jnp.where(gap > 0.0, gap / jnp.where(size > 0.0, size, 1.0), 0.0), axis=0)
-    gaps |= {name: jnp.abs(chance - fine[1][name]) for name, chance in found[1].items()}
-    return {name: SAFETY * gap for name, gap in gaps.items()}
+    return gaps | {name: jnp.abs(chance - fine[1][name]) for name, chance in found[1].items()}
 
 
 @eqx.filter_jit
@@ -215,11 +212,11 @@ def _run(
     count = patients.count
     if not model.outcomes or alive is None:
         states = solver.states(own, events, wanted, count)
-        signals = _signals(own, events, np.asarray(wanted), states, count)
+        signals = signals_along(own, events, np.asarray(wanted), states, count)
         return {name: jnp.broadcast_to(signals[name], (len(wanted), count)) for name in chosen}, {}
     both = np.union1d(wanted, course_grid(model, events, origin, alive))
     along = solver.along(own, events, both.tolist(), count)
-    signals = _signals(own, events, along.edges, along.at, count)
+    signals = signals_along(own, events, along.edges, along.at, count)
     rows = np.searchsorted(along.edges, np.asarray(wanted) - 1e-9 * model.units.day)
     found = {name: jnp.broadcast_to(signals[name], (len(along.edges), count))[rows] for name in chosen}
     course = course_along(own, events, along, origin, count)
@@ -272,7 +269,7 @@ def inputs_along(
     wires = {(owner, port): sources for owner, port, sources in model.wires}
     states = solver.states(model, events, times, patients)
     needed = frozenset(s.rpartition(".")[0] for port in ports for s in wires[port])
-    signals = _signals(model, events, np.asarray(times), states, patients, _upstream(model, needed))
+    signals = signals_along(model, events, np.asarray(times), states, patients, _upstream(model, needed))
     shape = (len(times), patients)
     return [jnp.stack([jnp.broadcast_to(signals[s], shape) for s in wires[port]]).sum(0) for port in ports]
 
@@ -296,7 +293,7 @@ def _upstream(model: Model, components: frozenset[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _signals(
+def signals_along(
     model: Model,
     events: Events,
     times: np.ndarray,
@@ -304,6 +301,7 @@ def _signals(
     patients: int,
     only: frozenset[str] | None = None,
 ) -> dict[str, Any]:
+    """Outputs [times, patients] that belong to states, of all components or of some `only`."""
     since = first_dose(model, jumps_of(model, events, patients))
     return model.signals(states, clock(jnp.asarray(times)[:, None], since), only)
 
@@ -316,8 +314,8 @@ def course_along(model: Model, events: Events, along: Along, origin: float, pati
     inside = {s: v[first:].reshape(-1, patients) for s, v in along.inside.items()}
     needed = _needed(model)
     known = frozenset(name for name in needed if _known(model, name, inside))
-    signals = _signals(model, events, edges, at, patients, needed)
-    nodes = _signals(model, events, nodes_of(edges).ravel(), inside, patients, known) if known else {}
+    signals = signals_along(model, events, edges, at, patients, needed)
+    nodes = signals_along(model, events, nodes_of(edges).ravel(), inside, patients, known) if known else {}
 
     def path(source: str) -> Array:
         at_edges = jnp.broadcast_to(signals[source], (len(edges), patients))

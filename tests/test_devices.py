@@ -72,6 +72,7 @@ def test_devices_share_the_patients_and_the_answer_is_the_same() -> None:
 from pkpd.devices import configure
 
 configure(cores=2)
+import jax
 import numpy as np
 from pkpd.catalogue import load_model
 from pkpd.simulation import sample_patients, simulate
@@ -86,6 +87,17 @@ one, two = (
 for name, values in {**one.outputs, **one.outcomes}.items():
     other = {**two.outputs, **two.outcomes}[name]
     assert np.allclose(other, values, rtol=1e-10, atol=1e-13), name
+
+
+def last(cl, cores):
+    solver = Multirate(6.0, chunk=4, cores=cores)
+    changed = model.replace({"aldesleukin.cl": cl})
+    found = simulate(changed, regimen, [9.0], patients, solver=solver, outcomes=False)
+    return found.outputs["memory.value"].sum()
+
+
+one, two = (jax.grad(last)(model.get("aldesleukin.cl"), cores) for cores in (1, 2))
+assert np.isclose(one, two, rtol=1e-10)
 """
     run(code)
 

@@ -30,11 +30,11 @@ from pkpd.solve.tables import Before, Table, answer, table_of
 class Multirate(AbstractSolver):
     """Collocation of order 7 on panels that are dense after each patient's own dose times.
 
-    States with an exact flow follow it. Slow states step by cells, of a day or more and cut at wanted times,
+    States with an exact flow follow it. Slow states step by cells, about a day long and cut at wanted times,
     through the moments of what drives them. `per_day` panels cover the day after a dose, the knob of
-    accuracy: 15 keep states of the shipped models within 1e-4, 60 within 1e-6, of their size or a thousandth
-    of the largest. Patients come in `groups` that repeat the kinetics of the first; at most `chunk` of each
-    are solved at a time, on `cores` devices.
+    accuracy: 15 aim at errors of 1e-4 in states of the shipped models, 60 at 1e-6, of their size or a
+    thousandth of the largest; `benchmarks.accuracy` measures what they reach. Patients come in `groups` that
+    repeat the kinetics of the first; at most `chunk` of each are solved at a time, on `cores` devices.
     """
 
     per_day: float = eqx.field(static=True, default=15.0)
