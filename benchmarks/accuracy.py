@@ -31,7 +31,7 @@ from pkpd.solve import ODE, AbstractSolver, Multirate
 
 QUESTION = "lissoni1995/joint"
 REGIMENS, DRAWS, SEED = 26, 8, 20261126
-USUAL, FINE = Multirate().per_day, 60.0
+USUAL, FINE = Multirate().per_day, 48.0
 PARTS = Path(".cache/accuracy")
 TABLE = Path(__file__).parent / "accuracy.csv"
 REFERENCE = ODE(rtol=1e-10, atol=1e-13, max_steps=100_000)

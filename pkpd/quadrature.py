@@ -1,4 +1,4 @@
-"""Nodes of Radau IIA collocation, and integrals of the polynomials through them.
+"""Nodes of Radau IIA collocation, integrals of the polynomials through them, and points of Gauss.
 
 References: Hairer E, Wanner G. Solving Ordinary Differential Equations II. Springer 1996, section IV.5.
 """
@@ -25,6 +25,13 @@ def _integrals(nodes: np.ndarray) -> np.ndarray:
 NODES = _nodes(STAGES)
 INTEGRALS = _integrals(NODES)
 WEIGHTS = INTEGRALS[-1]
+POWERS = np.linalg.inv(np.vander(np.append(0.0, NODES), increasing=True))  # of the start and the nodes
+
+
+def gauss(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights of Gauss's rule on (0, 1)."""
+    points, weights = legendre.leggauss(count)
+    return (points + 1.0) / 2.0, weights / 2.0
 
 
 def nodes_of(edges: Float[np.ndarray, " edges"]) -> Float[np.ndarray, "cells nodes"]:

@@ -7,15 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 from jaxtyping import Array, Bool, Float, Int
-from numpy.polynomial import legendre
 
 from pkpd.parameters import Scalar
-from pkpd.quadrature import NODES
+from pkpd.quadrature import NODES, POWERS, gauss
 
 Path = Float[Array, "times patients"]
 Integrand = Callable[..., Float[Array, "points patients"]]
-_POWERS = np.linalg.inv(np.vander(np.append(0.0, NODES), increasing=True))
-_POINTS, _WEIGHTS = legendre.leggauss(6)
+_POINTS, _WEIGHTS = gauss(6)
 _STEPS = 6  # of Newton's method for the share of the cell at which the path crosses
 
 
@@ -53,10 +51,10 @@ def integral_by_parts(
     start, length = jnp.asarray(edges)[at.cell], jnp.asarray(np.diff(edges))[at.cell]
     total = jnp.zeros_like(start)
     for low, high in ((jnp.zeros_like(at.share), at.share), (at.share, jnp.ones_like(at.share))):
-        share = (low + high)[None] / 2.0 + (high - low)[None] / 2.0 * _POINTS[:, None]
+        share = low[None] + (high - low)[None] * _POINTS[:, None]
         density = power * length[None] * (start[None] + length[None] * share) ** (power - 1.0)
         values = function(*(_horner(p[:, None], share) for p in powers)) * density
-        total = total + (high - low) / 2.0 * (values * _WEIGHTS[:, None]).sum(0)
+        total = total + (high - low) * (values * _WEIGHTS[:, None]).sum(0)
     return total
 
 
@@ -69,7 +67,7 @@ def _by_cell(path: Path) -> Float[Array, "cells nodes patients"]:
 def _powers(values: Float[Array, "cells nodes patients"], cell: Int[Array, " patients"]) -> Array:
     """The polynomial of each patient's cell [powers, patients], the constant first."""
     own = jnp.take_along_axis(values, cell[None, None], axis=0)[0]
-    return jnp.tensordot(_POWERS, own, 1)
+    return jnp.tensordot(POWERS, own, 1)
 
 
 def _horner(powers: Array, at: Array) -> Array:

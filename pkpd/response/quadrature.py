@@ -3,13 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.polynomial import legendre
 
 from pkpd.parameters import Scalar
-from pkpd.quadrature import INTEGRALS, NODES, basis, nodes_of
+from pkpd.quadrature import INTEGRALS, NODES, basis, gauss, nodes_of
 
 NEIGHBOURS = 4
-_FINE, _FINE_WEIGHTS = (v / 2.0 for v in legendre.leggauss(8))
+_FINE, _FINE_WEIGHTS = gauss(8)
 _POWERS = np.linalg.inv(np.vander(NODES, increasing=True))
 
 
@@ -44,7 +43,7 @@ def weights_in(edges: Float[np.ndarray, " edges"], power: Scalar) -> Float[Array
     """
     warped = jnp.asarray(edges) ** power
     width = jnp.diff(warped)[:, None]
-    fine = (warped[:-1, None] + width * (_FINE[None] + 0.5)) ** (1.0 / power)
+    fine = (warped[:-1, None] + width * _FINE[None]) ** (1.0 / power)
     share = (fine - edges[:-1, None]) / np.diff(edges)[:, None]
     powers = jnp.einsum("f,cfk->ck", _FINE_WEIGHTS, share[:, :, None] ** np.arange(len(NODES)))
     from_zero = (edges[:-1] == 0.0)[:, None]

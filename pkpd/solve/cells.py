@@ -19,20 +19,26 @@ NEAR = 1e-9  # days, or shares of a cell; a time so close to another is the same
 class Grading(NamedTuple):
     """Panels are dense after a jump: density `1 / (t + inner) + 4 / (4 outer + t)` at the time t after it.
 
-    A `day` after a jump has `per_day` panels. From 22 on it has two cells or more, because slow states are
-    driven by polynomials over a cell.
+    A `day` after a jump has `per_day` panels. After a jump that signals alone follow, panels are as if the
+    time `settled` had passed since it.
     """
 
     per_day: float
     inner: float
     outer: float
+    settled: float
     day: float
 
     @classmethod
     def of(cls, per_day: float, day: float) -> "Grading":
-        """Many panels also begin with shorter ones, because another drug's effect may rise within minutes."""
+        """The grading for drugs that are absorbed and act within hours."""
         hour = day / 24.0
-        return cls(per_day, 0.2 * hour * (15.0 / per_day) ** 1.5, 4.0 * hour, day)
+        return cls(per_day, 0.8 * hour, 4.0 * hour, 3.0 * hour, day)
+
+    @property
+    def cells(self) -> int:
+        """Cells of a day, several if it has many panels: polynomials over a cell drive the slow states."""
+        return max(1, round(self.per_day / 12.0))
 
     def warped(self, time: Array | np.ndarray | float) -> Array:
         """A time from the jump as `log(1 + time / inner)`."""
@@ -61,7 +67,7 @@ class Grading(NamedTuple):
 class Kind(NamedTuple):
     """A kind of cell: its length, a cell and jumps that stand for it, and the panels of its segments.
 
-    `since` is the time between the last jump before and the start of the cell.
+    `since` is the age of the youngest jump before it at its start.
     """
 
     length: float
@@ -87,16 +93,21 @@ def plan_of(
     times: Sequence[float],
     lags: Mapping[tuple[str, str], float],
     grading: Grading,
+    mild: frozenset[str],
 ) -> Plan:
-    """The cells up to the last wanted time: days around doses, longer ones elsewhere; cut at wanted times."""
+    """The cells up to the last wanted time: days around doses, longer ones elsewhere; cut at wanted times.
+
+    Jumps into the states `mild` are followed by signals alone.
+    """
     day = grading.day
     wanted = np.unique(np.asarray(times, float))
     nominal = np.asarray(jumps.nominal)
     typical = np.array([lags.get(route, 0.0) for route in jumps.route])
+    age = np.array([grading.settled if s in mild else 0.0 for s in jumps.state])
     concrete = _concrete(events, day)
     room = 0.0 if concrete else ROOM * day
     given = nominal - typical
-    start = _cuts(given, given + REACH * typical, wanted, day, max(1, round(grading.per_day / 15.0)))
+    start = _cuts(given, given + REACH * typical, wanted, day, grading.cells)
     first, last = (_cell_of(start, v, day) for v in (given - room, given + REACH * typical + room))
     held: list[list[int]] = [[] for _ in start[:-1]]
     for j in range(len(nominal)):
@@ -107,10 +118,10 @@ def plan_of(
     for cell, inside in enumerate(held):
         inside.sort(key=lambda j: (jumps.state[j], jumps.route[j], nominal[j], j))
         begin, length = start[cell], start[cell + 1] - start[cell]
-        before = nominal[(nominal < begin - NEAR * day)]
-        since = float(begin - before.max()) if len(before) else 1e3 * day
+        before = nominal < begin - NEAR * day
+        since = float((begin - nominal + age)[before].min(initial=1e3 * day))
         offset = [round(float(nominal[j] - begin) / day, 9) for j in inside]
-        panels = _panels(inside, nominal - begin, typical, jumps, length, since, grading)
+        panels = _panels(inside, nominal - begin, typical, age, jumps.route, length, since, grading)
         key = (
             round(length / day, 9),
             tuple((jumps.route[j], jumps.state[j], o) for j, o in zip(inside, offset, strict=True)),
@@ -126,7 +137,8 @@ def _panels(
     inside: Sequence[int],
     offset: np.ndarray,
     typical: np.ndarray,
-    jumps: Jumps,
+    age: np.ndarray,
+    routes: Sequence[tuple[str, str]],
     length: float,
     since: float,
     grading: Grading,
@@ -135,12 +147,15 @@ def _panels(
     ordered = sorted(inside, key=lambda j: offset[j])
     at = [0.0, *(float(np.clip(offset[j], 0.0, length)) for j in ordered), float(length)]
     lag = [0.0, *(typical[j] for j in ordered), 0.0]
-    route = [None, *(jumps.route[j] for j in ordered), None]
+    ages = [since, *(age[j] for j in ordered), grading.settled]
+    route = [None, *(routes[j] for j in ordered), None]
     found = []
     for k in range(len(at) - 1):
-        spread = 0.0 if route[k] == route[k + 1] and route[k] else 2.0 * max(lag[k], lag[k + 1])
+        spread = 0.0 if route[k] == route[k + 1] and route[k] else max(lag[k], lag[k + 1])
         stretch = min(max(at[k + 1] - at[k], spread), length)
-        found.append(grading.panels(0.0 if k else since, stretch))
+        youngest = min(at[k] - t + a for t, a in zip(at[: k + 1], ages, strict=False))
+        crosses = k > 0 and spread > at[k + 1] - at[k]
+        found.append(grading.panels(min(youngest, ages[k + 1]) if crosses else youngest, stretch))
     return tuple(found)
 
 

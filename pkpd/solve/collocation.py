@@ -22,7 +22,7 @@ from numpy.polynomial import polynomial
 
 from pkpd.component import Values
 from pkpd.model import Model
-from pkpd.quadrature import INTEGRALS, NODES, STAGES
+from pkpd.quadrature import INTEGRALS, NODES, POWERS, STAGES
 from pkpd.solve.structure import Block
 
 State = dict[str, Array]
@@ -95,6 +95,13 @@ def extrapolated(nodes: Array, ratio: Array) -> Array:
     at = ratio[None] * column(NODES, ratio)
     value, slope, bend = contract(_PARABOLA[:, :, None], nodes[-3:])
     return value[None] + at * (slope[None] + at * bend[None])
+
+
+def between(start: Array, nodes: Array, points: np.ndarray) -> Array:
+    """The polynomial through a panel's start [...] and nodes [nodes, ...] at points of it [points, ...]."""
+    weights = np.vander(points, STAGES + 1, increasing=True) @ POWERS
+    first, rest = jnp.asarray(column(weights[:, 0], start)), column(weights[:, 1:], start)
+    return first * start[None] + contract(rest, nodes)
 
 
 def column(values: np.ndarray, like: Array) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.ad_checkpoint import checkpoint_policies
 from jax.lax import optimization_barrier as barrier
@@ -15,6 +16,7 @@ from pkpd.quadrature import NODES, STAGES, WEIGHTS
 from pkpd.solve.collocation import (
     KEPT,
     State,
+    between,
     collocate,
     column,
     extrapolated,
@@ -24,7 +26,7 @@ from pkpd.solve.collocation import (
 from pkpd.solve.parts import Parts
 from pkpd.solve.solver import clock
 from pkpd.solve.structure import Block
-from pkpd.solve.tables import Before, Panels, answer
+from pkpd.solve.tables import RISE, RISE_WEIGHTS, Before, Panels, Rises, answer
 
 Moments = dict[str, tuple[Array, ...]]
 
@@ -35,6 +37,15 @@ class Inside(NamedTuple):
     y: State
     nodes: State
     length: Array
+
+
+class _Carry(NamedTuple):
+    """What a panel hands on: states, moments so far, and what signals see of inner states in the panels of
+    rises, at the start and the nodes [1 + nodes, jumps, patients]."""
+
+    inside: Inside
+    moments: Moments
+    caught: State
 
 
 class Inner:
@@ -58,22 +69,33 @@ class Inner:
         return Inside(y, nodes, jnp.zeros(self.patients))
 
     def cell(
-        self, inside: Inside, before: Before, panels: Panels, begin: Array, length: Array
+        self, inside: Inside, before: Before, panels: Panels, rises: Rises, begin: Array, length: Array
     ) -> tuple[Inside, Moments]:
         """What is inside at the end of a cell, and moments over it."""
         moments: Moments = {s: (jnp.zeros(self.patients),) * STAGES for s in self.parts.boundary}
         if not (self.parts.inner or moments):
             return inside, moments
 
-        def panel(carry: tuple[Inside, Moments], x: Panels) -> tuple[tuple[Inside, Moments], None]:
-            inside, signals = self._panel(carry[0], before, x, begin)
-            return (inside, _with_panel(carry[1], signals, x, length)), None
+        jumps = rises.which.shape[1:]
+        zero = {s: jnp.zeros((STAGES + (s in inside.y), *jumps)) for s in self.parts.shown}
+
+        def panel(carry: _Carry, x: tuple[Panels, Array]) -> tuple[_Carry, None]:
+            one, which = x
+            inside, signals, path = self._panel(carry.inside, before, one, begin)
+            added = _moments(signals, one.start, one.length, length, NODES, WEIGHTS)
+            caught = {s: v + which[None] * path[s][:, None] for s, v in carry.caught.items()}
+            return _Carry(inside, _sum(carry.moments, added), caught), None
 
         kept = jax.checkpoint(panel, policy=checkpoint_policies.save_only_these_names(KEPT))
-        return jax.lax.scan(kept, (inside, moments), panels)[0]
+        first = _Carry(inside, moments, zero)
+        inside, moments, caught = jax.lax.scan(kept, first, (panels, rises.which))[0]
+        return inside, _sum(moments, self._rises(caught, before, rises, begin, length))
 
-    def _panel(self, inside: Inside, before: Before, x: Panels, begin: Array) -> tuple[Inside, State]:
-        """Inner states over a panel, and the boundary's signals at its nodes [nodes, patients]."""
+    def _panel(self, inside: Inside, before: Before, x: Panels, begin: Array) -> tuple[Inside, State, State]:
+        """Inner states over a panel, the boundary's signals at its nodes, and what those see there.
+
+        Of inner states they see the value at the start too, in front.
+        """
         jump = {s: (v * before.amount[s]).sum(0) for s, v in x.enters.items()}
         inflow = {s: (before.running[s] + (v * before.rate[s]).sum(0))[None] for s, v in x.flows.items()}
         y = {s: v + jump[s] if s in jump else v for s, v in inside.y.items()}
@@ -87,9 +109,24 @@ class Inner:
             guess = {s: self._guess(inside, x.length, s, start[s], jump.get(s)) for s in block.unknown}
             flow = rates_of(self.model, block, block.needs, nodes, ticks, inflow)
             nodes |= collocate(flow, block, start, x.length, filters, guess)
-        signals = self.model.signals(nodes, ticks, self.parts.kinetics)
         last = Inside({s: nodes[s][-1] for s in y}, {s: nodes[s] for s in inside.nodes}, x.length)
-        return last, {s: signals[s] for s in self.parts.boundary}
+        signals = self.model.signals(nodes, ticks, self.parts.kinetics)
+        path = {s: jnp.concatenate([y[s][None], nodes[s]]) if s in y else nodes[s] for s in self.parts.shown}
+        return last, {s: signals[s] for s in self.parts.boundary}, path
+
+    def _rises(self, path: State, before: Before, rises: Rises, begin: Array, length: Array) -> Moments:
+        """What the moments miss where signals rise at once: Gauss's rule less that of the nodes."""
+        points, weights = np.append(RISE, NODES), np.append(RISE_WEIGHTS, -WEIGHTS)
+        start = {s: answer(rises.known, s, before)[:, 0] for s in path if s in rises.known.carried}
+        whole = {s: (start[s], v) if s in start else (v[0], v[1:]) for s, v in path.items()}
+        states = barrier({s: between(*v, points) for s, v in whole.items()})
+        ticks = clock(
+            begin + rises.start[None] + rises.length[None] * column(points, rises.length), self.since
+        )
+        signals = self.model.signals(self.none | states, ticks, self.parts.kinetics)
+        signals = barrier({s: signals[s] for s in self.parts.boundary})
+        found = _moments(signals, rises.start, rises.length, length, points, weights)
+        return {s: tuple(m.sum(0) for m in v) for s, v in found.items()}
 
     def _guess(self, inside: Inside, length: Array, s: str, start: Array, jump: Array | None) -> Array:
         """Where Newton's method starts: the last panel goes on, not below 0 where the start is not."""
@@ -101,20 +138,23 @@ class Inner:
         return jnp.where((start >= 0.0)[None], jnp.maximum(value, 0.0), value)
 
 
-def _with_panel(moments: Moments, signals: State, x: Panels, length: Array) -> Moments:
-    """Adds a panel's part of the moments of signals over the cell."""
+def _moments(
+    signals: State, start: Array, width: Array, length: Array, points: np.ndarray, weights: np.ndarray
+) -> Moments:
+    """A panel's part of the moments over a cell of signals that are known at points of the panel."""
     share = 1.0 / length
-    at = 2.0 * share * (x.start[None] + x.length[None] * column(NODES, x.start)) - 1.0
-    weights = share * x.length[None] * column(WEIGHTS, x.start)
-    shares = [weights * p for p in _legendre(at)]
+    at = 2.0 * share * (start[None] + width[None] * column(points, start)) - 1.0
+    shares = [share * width[None] * column(weights, start) * p for p in _legendre(at)]
 
-    def added(moment: Array, share: Array, signal: Array) -> Array:
+    def moment(share: Array, signal: Array) -> Array:
         parts = share * signal
-        return moment + sum(parts[1:], parts[0])
+        return sum(parts[1:], parts[0])
 
-    return {
-        s: tuple(added(m, w, signals[s]) for m, w in zip(v, shares, strict=True)) for s, v in moments.items()
-    }
+    return {s: tuple(moment(w, v) for w in shares) for s, v in signals.items()}
+
+
+def _sum(a: Moments, b: Moments) -> Moments:
+    return {s: tuple(x + y for x, y in zip(v, b[s], strict=True)) for s, v in a.items()}
 
 
 def _legendre(x: Array) -> list[Array]:

@@ -32,12 +32,12 @@ class Multirate(AbstractSolver):
 
     States with an exact flow follow it. Slow states step by cells, about a day long and cut at wanted times,
     through the moments of what drives them. `per_day` panels cover the day after a dose, the knob of
-    accuracy: 15 aim at errors of 1e-4 in states of the shipped models, 60 at 1e-6, of their size or a
+    accuracy: 12 aim at errors of 1e-4 in states of the shipped models, 48 at 1e-6, of their size or a
     thousandth of the largest; `benchmarks.accuracy` measures what they reach. Patients come in `groups` that
     repeat the kinetics of the first; at most `chunk` of each are solved at a time, on `cores` devices.
     """
 
-    per_day: float = eqx.field(static=True, default=15.0)
+    per_day: float = eqx.field(static=True, default=12.0)
     groups: int = eqx.field(static=True, default=1)
     chunk: int = eqx.field(static=True, default=256)
     cores: int = eqx.field(static=True, default=1)
@@ -69,7 +69,8 @@ class Multirate(AbstractSolver):
 
     def _plan(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Plan:
         jumps = jumps_of(model, events, patients)
-        return plan_of(events, jumps, times, dict(model.typical_lags), self._grading(model))
+        lags, mild = dict(model.typical_lags), parts_of(model).mild
+        return plan_of(events, jumps, times, lags, self._grading(model), mild)
 
     def _grading(self, model: Model) -> Grading:
         return Grading.of(self.per_day, model.units.day)
@@ -178,9 +179,9 @@ def _march(inner: Inner, outer: Outer, found: _Tables, plan: Plan, given: _Given
         begin, length, which, row, given = x
 
         def through(carry: _Carry, table: Table) -> tuple[_Carry, State]:
-            panels, ends = jax.tree.map(lambda v: v[row if len(v) > 1 else 0], table)
+            panels, rises, ends = jax.tree.map(lambda v: v[row if len(v) > 1 else 0], table)
             before = Before(carry.exact, carry.running, *given)
-            inside, moments = inner.cell(carry.inside, before, panels, begin, length)
+            inside, moments = inner.cell(carry.inside, before, panels, rises, begin, length)
             exact = {s: answer(ends, s, before) for s in carry.exact}
             running = {s: v + given.rate[s].sum(0) for s, v in carry.running.items()}
             nodes = outer.cell(carry.outer, moments, begin, length)

@@ -1,5 +1,6 @@
 """A model split by how it is solved, and what passes between the parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pkpd.model import Model
@@ -13,7 +14,8 @@ class Parts:
     `cascade` has an exact flow. `inner` needs panels within the day: the other fast states, the slow ones
     that act on them, and those into which a signal enters other than linearly. `outer` are the slow states
     that the rest drives through moments of the signals `boundary`. `kinetics` are the components before that
-    boundary, `known` the states of the cascade that inner states and boundary signals see.
+    boundary, `shown` the states that its signals see, `known` the states of the cascade that those or inner
+    states see. An amount that enters one of the `mild` states reaches no inner state, only signals.
     """
 
     cascade: tuple[Block, ...]
@@ -22,6 +24,8 @@ class Parts:
     boundary: tuple[str, ...]
     kinetics: frozenset[str]
     known: tuple[str, ...]
+    shown: tuple[str, ...]
+    mild: frozenset[str]
 
 
 def parts_of(model: Model) -> Parts:
@@ -46,10 +50,21 @@ def parts_of(model: Model) -> Parts:
         )
     )
     inner = found.together(solved)
-    seen = {source for block in inner for _, source in block.inflows}
-    seen |= {state for output, state in found.sources if output in boundary}
-    known = tuple(s for s in model.states if s in exact and s in seen)
-    return Parts(found.cascade, inner, found.together(rest), boundary, kinetics, known)
+    felt = exact & {source for block in inner for _, source in block.inflows}
+    seen = (exact | solved) & {state for output, state in found.sources if output in boundary}
+    mild = frozenset(s for s in exact if not felt & reached(found.cascade, s))
+    shown, known = (tuple(s for s in model.states if s in some) for some in (seen, felt | seen & exact))
+    return Parts(found.cascade, inner, found.together(rest), boundary, kinetics, known, shown, mild)
+
+
+def reached(cascade: Sequence[Block], state: str) -> set[str]:
+    """States of the cascade that an amount in `state` gets to."""
+    found = {state}
+    for block in cascade:
+        inside = set(block.states)
+        if found & (inside | {s for _, s in block.inflows}):
+            found |= inside
+    return found
 
 
 def followed(model: Model, start: set[str]) -> set[str]:

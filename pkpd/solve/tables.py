@@ -1,5 +1,6 @@
 """What kinds of cell hold that no state changes: panels, and answers of the exact flow to unit doses."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,12 +11,14 @@ from jax.lax import stop_gradient
 
 from pkpd.dosing.events import Jumps
 from pkpd.model import Model
-from pkpd.quadrature import NODES
+from pkpd.quadrature import NODES, gauss
 from pkpd.solve.cascade import Cascade
 from pkpd.solve.cells import NEAR, Grading, Layout
-from pkpd.solve.parts import Parts
+from pkpd.solve.parts import Parts, reached
 
 STEPS = 6  # of Newton's method for the ends of panels
+_POINTS, _WEIGHTS = gauss(10)
+RISE, RISE_WEIGHTS = _POINTS**4, 4.0 * _POINTS**3 * _WEIGHTS  # crowded at the start
 ByState = dict[str, dict[str, Array]]
 
 
@@ -56,10 +59,24 @@ class Panels(NamedTuple):
     flows: dict[str, Array]
 
 
+class Rises(NamedTuple):
+    """Panels in which signals alone follow a jump, at once: they may rise within minutes.
+
+    `which` [kinds, panels, jumps, patients] is 1 for the panel of each jump, `start` and `length` are that
+    panel's [kinds, jumps, patients], and `known` are answers at the points `RISE` of it.
+    """
+
+    which: Array
+    start: Array
+    length: Array
+    known: Answers
+
+
 class Table(NamedTuple):
-    """Panels of kinds of cell, and answers at their ends for all states of the cascade."""
+    """Panels of kinds of cell, rises in them, and answers at their ends for all states of the cascade."""
 
     panels: Panels
+    rises: Rises
     ends: Answers
 
 
@@ -74,22 +91,24 @@ def table_of(
     """The table of some kinds, for individualised patients."""
     length = layout.length[:, None, None]
     offset = {s: _offset(jumps, layout, index) for s, index in layout.jump.items()}
-    begin, width = _panels(layout, offset, grading, jumps.time.shape[1])
+    age = {s: grading.settled if s in parts.mild else 0.0 for s in offset}
+    begin, width = _panels(layout, offset, age, grading, jumps.time.shape[1])
     nodes = begin[:, :, None] + width[:, :, None] * NODES[:, None]
     cascade = Cascade(
         jax.tree.map(lambda v: v.reshape(1, 1, 1, 1, -1) if jnp.ndim(v) == 1 else v, model), parts.cascade
     )
     inside = [s for s in offset if s not in cascade.names]
-    after = {s: begin[:, :, None] >= offset[s][:, None] for s in inside}
+    after = {s: begin[:, :, None] >= at[:, None] for s, at in offset.items()}
     first = {s: jnp.concatenate([v[:, :1], v[:, 1:] & ~v[:, :-1]], axis=1) for s, v in after.items()}
-    enters = {s: jnp.where(v, 1.0, 0.0) for s, v in first.items()}
-    flows = {s: jnp.where(v, 1.0, 0.0) for s, v in after.items()} if infused else {}
+    enters = {s: jnp.where(first[s], 1.0, 0.0) for s in inside}
+    flows = {s: jnp.where(after[s], 1.0, 0.0) for s in inside} if infused else {}
     known = _answers(cascade, parts.known, nodes, offset, begin, infused)
     last = jnp.broadcast_to(length[:, None], (len(length), 1, 1, jumps.time.shape[1]))
     ends = jax.tree.map(
         lambda v: v[:, 0, 0], _answers(cascade, tuple(cascade.names), last, offset, None, infused)
     )
-    return Table(Panels(begin, width, known, enters, flows), ends)
+    rises = _rises(cascade, parts, layout, offset, begin, width, infused)
+    return Table(Panels(begin, width, known, enters, flows), rises, ends)
 
 
 def _offset(jumps: Jumps, layout: Layout, index: np.ndarray) -> Array:
@@ -105,14 +124,16 @@ def _offset(jumps: Jumps, layout: Layout, index: np.ndarray) -> Array:
     return jnp.where((index >= 0)[:, :, None], inside, length)
 
 
-def _panels(layout: Layout, offset: dict[str, Array], grading: Grading, patients: int) -> tuple[Array, Array]:
-    """Start and length of panels between a patient's own breaks in time order."""
+def _panels(
+    layout: Layout, offset: dict[str, Array], age: dict[str, float], grading: Grading, patients: int
+) -> tuple[Array, Array]:
+    """Start and length of panels between a patient's own breaks in time order; `age` is a new jump's."""
     ends = np.broadcast_to(layout.length[:, None, None], (len(layout.length), 1, patients))
     doses = jnp.concatenate([jnp.zeros_like(ends), *offset.values()], axis=1)
     breaks = jnp.concatenate([jnp.sort(doses, axis=1), ends], axis=1)
     low = jnp.take_along_axis(breaks, layout.segment[:, :, None], axis=1)
     stretch = jnp.take_along_axis(breaks, layout.segment[:, :, None] + 1, axis=1) - low
-    since = np.where(layout.segment == 0, layout.since[:, None], 0.0)[:, :, None]
+    since = stop_gradient(_youngest(layout, offset, age, low))
     ends = _share(grading, since, stretch, layout.high[:, :, None])
     first = (layout.low <= 0.0)[:, :, None]
     starts = jnp.concatenate([jnp.zeros_like(ends[:, :1]), ends[:, :-1]], axis=1)
@@ -120,7 +141,40 @@ def _panels(layout: Layout, offset: dict[str, Array], grading: Grading, patients
     return low + starts * stretch, (ends - starts) * stretch
 
 
-def _share(grading: Grading, since: np.ndarray, length: Array, place: np.ndarray) -> Array:
+def _rises(
+    cascade: Cascade,
+    parts: Parts,
+    layout: Layout,
+    offset: dict[str, Array],
+    begin: Array,
+    width: Array,
+    infused: bool,
+) -> Rises:
+    """The panels of some length that begin at a jump which signals alone follow."""
+    mild = [offset[s] for s in offset if s in parts.mild and np.any(layout.jump[s] >= 0)]
+    given = jnp.concatenate([jnp.zeros((len(begin), 0, begin.shape[2])), *mild], axis=1)
+    after = (begin[:, :, None] >= given[:, None]) & (width[:, :, None] > 0.0)
+    which = jnp.where(_earliest(_earliest(after, 1), 2), 1.0, 0.0)
+    start, length = ((which * v[:, :, None]).sum(1) for v in (begin, width))
+    seen = [s for s in parts.shown if s in cascade.names]
+    return Rises(which, start, length, _answers(cascade, seen, start[:, :, None], offset, start, infused))
+
+
+def _earliest(found: Array, axis: int) -> Array:
+    """The first place along an axis that is true."""
+    return jnp.where(jnp.cumsum(found, axis=axis) == 1, found, False)
+
+
+def _youngest(layout: Layout, offset: dict[str, Array], age: dict[str, float], time: Array) -> Array:
+    """Age at some times [kinds, panels, patients] of the youngest jump before or then."""
+    found = layout.since[:, None, None] + time
+    for s, at in offset.items():
+        passed = time[:, :, None] - at[:, None]
+        found = jnp.minimum(found, jnp.where(passed >= 0.0, passed + age[s], jnp.inf).min(2, initial=jnp.inf))
+    return found
+
+
+def _share(grading: Grading, since: Array, length: Array, place: np.ndarray) -> Array:
     """Where in a stretch, that starts some time after a jump, a share of the panels ends.
 
     Newton's method on the integral of the density, which is convex in `grading.warped` time, from above; the
@@ -137,7 +191,7 @@ def _share(grading: Grading, since: np.ndarray, length: Array, place: np.ndarray
 
 def _answers(
     cascade: Cascade,
-    wanted: tuple[str, ...],
+    wanted: Sequence[str],
     time: Array,
     offset: dict[str, Array],
     begin: Array | None,
@@ -149,9 +203,9 @@ def _answers(
     entered = [s for s in offset if s in cascade.names]
 
     def picked(answers: dict[str, dict[str, Array]]) -> ByState:
-        return {o: {e: v[o] for e, v in answers.items() if o in reached[e]} for o in wanted}
+        return {o: {e: v[o] for e, v in answers.items() if o in reach[e]} for o in wanted}
 
-    reached = {e: _reached(cascade, e) for e in cascade.names}
+    reach = {e: reached(cascade.blocks, e) for e in cascade.names}
 
     def carried(e: str, amount: dict[str, Array], rate: dict[str, Array]) -> dict[str, Array]:
         found = cascade.flow(amount, time, rate)
@@ -169,16 +223,6 @@ def _answers(
         picked({e: carried(e, {}, {e: one}) for e in entered} if infused else {}),
         picked({e: dosed(e, {}, {e: one}) for e in entered} if infused else {}),
     )
-
-
-def _reached(cascade: Cascade, state: str) -> set[str]:
-    """States of the cascade that an amount in `state` gets to."""
-    found = {state}
-    for block in cascade.blocks:
-        inside = set(block.states)
-        if found & (inside | {s for _, s in block.inflows}):
-            found |= inside
-    return found
 
 
 def answer(found: Answers, state: str, before: Before) -> Array:

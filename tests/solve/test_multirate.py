@@ -51,7 +51,7 @@ def test_states(model, name):
         return jax.jit(lambda m: solver.states(m, events, TIMES, 4))(own)
 
     exact = run(ODE(rtol=1e-10, atol=1e-13, max_steps=50_000))
-    usual, fine = (worst(run(solver), exact) for solver in (Multirate(), Multirate(per_day=56.0)))
+    usual, fine = (worst(run(solver), exact) for solver in (Multirate(), Multirate(per_day=48.0)))
     assert max(usual.values()) < 1e-4, usual
     assert max(fine.values()) < 1e-6, fine
 
@@ -63,7 +63,7 @@ def test_estimate_covers_the_error(model):
     def run(solver, error=False):
         return simulate(model, REGIMENS["daily"], times, patients, alive=[365.0], solver=solver, error=error)
 
-    found, exact = run(Multirate(), error=True), run(Multirate(per_day=56.0))
+    found, exact = run(Multirate(), error=True), run(Multirate(per_day=48.0))
     true = apart((exact.outputs, exact.outcomes), (found.outputs, found.outcomes))
     for name, error in true.items():
         assert np.all(error <= found.error[name] + 1e-9), name

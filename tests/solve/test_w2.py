@@ -128,4 +128,4 @@ def test_the_reference_solver_follows_the_equations(model: Model, reference: np.
 
 def test_the_production_solver_follows_the_equations(model: Model, reference: np.ndarray) -> None:
     assert worst(model, Multirate(), reference) < 3e-5
-    assert worst(model, Multirate(per_day=60.0), reference) < 1e-6
+    assert worst(model, Multirate(per_day=48.0), reference) < 1e-6
