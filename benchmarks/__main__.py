@@ -19,6 +19,7 @@ from benchmarks.picture import draw
 from benchmarks.workloads import WORKLOADS
 from pkpd.devices import versions
 from pkpd.files import written
+from pkpd.solve import Multirate
 
 FOLDER = Path(__file__).parent
 REFERENCE = ("ODE", 1e-10, "value", 8, 1)
@@ -53,24 +54,25 @@ class Run(NamedTuple):
     cores: int
 
 
+USUAL = Multirate().per_day
 PEERS = (
     *(Run("ODE", rtol, "value", 16, 1) for rtol in (1e-4, 1e-6, 1e-8)),
     *(Run("LSODA", rtol, "value", 8, 1) for rtol in (1e-4, 1e-6, 1e-8)),
 )
 MULTIRATE = (
-    *(Run("Multirate", n, "value", 2048, 1) for n in (8.0, 15.0, 30.0, 60.0)),
-    Run("Multirate", 15.0, "value", 2048, 2),
-    Run("Multirate", 15.0, "gradient", 2048, 1),
-    Run("Multirate", 15.0, "gradient", 2048, 2),
-    Run("Multirate", 15.0, "gradient", 128, 1),
-    Run("Multirate", 15.0, "cached", 2048, 1),
-    Run("Multirate", 15.0, "cached", 2048, 1),
+    *(Run("Multirate", n, "value", 2048, 1) for n in (USUAL / 2.0, USUAL, 2.0 * USUAL, 4.0 * USUAL)),
+    Run("Multirate", USUAL, "value", 2048, 2),
+    Run("Multirate", USUAL, "gradient", 2048, 1),
+    Run("Multirate", USUAL, "gradient", 2048, 2),
+    Run("Multirate", USUAL, "gradient", 128, 1),
+    Run("Multirate", USUAL, "cached", 2048, 1),
+    Run("Multirate", USUAL, "cached", 2048, 1),
 )
 RUNS = {
     "w1": (Run("ClosedForm", 0.0, "value", 2048, 1), Run("ClosedForm", 0.0, "gradient", 2048, 1), *PEERS),
     "w2": (*MULTIRATE, *PEERS),
     "shipped": (*MULTIRATE, Run("ODE", 1e-6, "gradient", 8, 1), *PEERS),
-    "shipped84": (Run("Multirate", 15.0, "value", 2048, 1), Run("ODE", 1e-6, "value", 8, 1)),
+    "shipped84": (Run("Multirate", USUAL, "value", 2048, 1), Run("ODE", 1e-6, "value", 8, 1)),
 }
 
 

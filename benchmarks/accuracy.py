@@ -5,6 +5,7 @@
 """
 
 import csv
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from pkpd.simulation import SAFETY, bind, course_along, course_grid, individuali
 from pkpd.solve import ODE, AbstractSolver, Multirate
 
 QUESTION = "lissoni1995/joint"
-REGIMENS, DRAWS, SEED = 26, 8, 20261126
+REGIMENS, DRAWS, SLOPES, SEED = 26, 8, 3, 20261126
 USUAL, FINE = Multirate().per_day, 48.0
 PARTS = Path(".cache/accuracy")
 TABLE = Path(__file__).parent / "accuracy.csv"
@@ -68,11 +69,20 @@ def case_of(problem: Problem, index: int) -> Case:
     """The case of an index; it is the same whatever else is run."""
     rng = np.random.default_rng([SEED, index])
     regimen = regimen_of(rng)
-    end = bind(problem.model, regimen).end
-    times = np.sort(np.concatenate([rng.uniform(0.0, end, 12), end + rng.uniform(0.0, 100.0, 4) * 24.0]))
+    end, day = bind(problem.model, regimen).end, problem.model.units.day
+    times = np.sort(np.concatenate([rng.uniform(0.0, end, 12), end + rng.uniform(0.0, 100.0, 4) * day]))
     counts = len(problem.names), len(problem.model.variability)
     points, effects = (rng.standard_normal((DRAWS, n)) for n in counts)
     return Case(regimen, np.round(times, 3), points, effects, rng.standard_normal(counts[0]))
+
+
+def digest_of(problem: Problem, case: Case) -> str:
+    """Of what decides a case: its numbers, the parameters that its draws stand for, the solvers' settings."""
+    values = [jax.tree.leaves(problem.at(jnp.asarray(x))) for x in case.points]
+    numbers = [case.times, case.effects, case.direction, np.asarray(values, float)]
+    told = [case.regimen, repr((USUAL, FINE, SLOPES, REFERENCE, problem.model.digest))]
+    told += [json.dumps([f"{v:.9g}" for v in part.ravel()]) for part in numbers]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def quantities(
@@ -93,7 +103,7 @@ def quantities(
         course = course_along(own, events, along, 0.0, 1)
         rows = np.searchsorted(along.edges, looks - 1e-9 * day)
         result = {s: v[rows, 0] for s, v in along.at.items()}
-        result["tumour.size"] = jnp.exp(result["tumour.log_ratio"])
+        result["tumour.size"] = jnp.exp(result.pop("tumour.log_ratio"))  # the logarithm crosses zero
         for name, part in own.outcomes.items():
             if isinstance(part, AbstractSurvival):
                 result["cumulative hazard"] = part.cumulative_hazard(own_course(course, name))[rows, 0]
@@ -123,29 +133,37 @@ def moved(
     return slope
 
 
-def shifted(case: Case, share: float) -> Case:
-    """The same case with its points moved along the direction."""
-    return case._replace(points=case.points + share * case.direction)
+def slopes_of(function: Callable[..., dict[str, Array]], case: Case) -> dict[str, np.ndarray]:
+    """The same by central differences, for functions that cannot be differentiated ahead."""
+    step = 1e-4
+    ahead, behind = (
+        over_draws(function, case._replace(points=case.points + share * case.direction))
+        for share in (step, -step)
+    )
+    return {name: (ahead[name] - behind[name]) / (2.0 * step) for name in ahead}
 
 
-def errors(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Largest error over time [draws]: of probabilities absolute, else relative to max(|y|, 1e-3 max |y|)."""
+def errors(
+    found: dict[str, np.ndarray], exact: dict[str, np.ndarray], least: float = 1e-3
+) -> dict[str, np.ndarray]:
+    """Largest error over time [draws], of probabilities absolute, else relative to max(|y|, least max|y|)."""
     result = {}
     for name, value in exact.items():
         curve = value.shape[1] > 1
-        gap = relative(found[name], value, 1) if curve else np.abs(found[name] - value)
+        gap = relative(found[name], value, 1, least) if curve else np.abs(found[name] - value)
         result[name] = gap.max(axis=1)
     return result
 
 
 def rows_of(problem: Problem, index: int) -> list[dict[str, str]]:
-    """The rows of one regimen: errors and their estimates at two settings, and of slopes at the usual one."""
+    """The rows of one regimen: errors and their estimates at two settings, and of slopes at the usual one.
+
+    Slopes are those of the first draws, relative to the largest of their curve, because they cross zero.
+    """
     case = case_of(problem, index)
-    reference = quantities(problem, case, REFERENCE, 4)
-    exact = over_draws(reference, case)
-    step = 1e-4
-    ahead, behind = (over_draws(reference, shifted(case, share)) for share in (step, -step))
-    slopes = {name: (ahead[name] - behind[name]) / (2.0 * step) for name in exact}
+    few = case._replace(points=case.points[:SLOPES], effects=case.effects[:SLOPES])
+    reference, digest = quantities(problem, case, REFERENCE, 4), digest_of(problem, case)
+    exact, slopes = over_draws(reference, case), slopes_of(reference, few)
     rows = []
     for per_day in (USUAL, FINE):
         solver = Multirate(per_day)
@@ -154,11 +172,19 @@ def rows_of(problem: Problem, index: int) -> list[dict[str, str]]:
         apart = errors(found, over_draws(finer, case))
         tables = {"error": errors(found, exact), "estimate": {n: SAFETY * v for n, v in apart.items()}}
         if per_day == USUAL:
-            tables["slope"] = errors(over_draws(moved(function, case.direction), case), slopes)
+            tables["slope"] = errors(over_draws(moved(function, case.direction), few), slopes, 1.0)
         for draw in range(DRAWS):
-            row = {"regimen": case.regimen, "draw": f"{draw}", "per_day": f"{per_day:g}"}
+            row = {
+                "regimen": case.regimen,
+                "digest": digest[:16],
+                "draw": f"{draw}",
+                "per_day": f"{per_day:g}",
+            }
             cells = {
-                f"{n}, {kind}": f"{v[draw]:.1e}" for kind, table in tables.items() for n, v in table.items()
+                f"{n}, {kind}": f"{v[draw]:.1e}"
+                for kind, table in tables.items()
+                for n, v in table.items()
+                if draw < len(v)
             }
             rows.append(row | cells)
     return rows
@@ -170,7 +196,8 @@ def main() -> None:
     problem = resolve(load_question(QUESTION)).problem
     first, step = map(int, sys.argv[1].split(":")) if len(sys.argv) > 1 else (0, 1)
     PARTS.mkdir(parents=True, exist_ok=True)
-    parts = [PARTS / f"{i}.json" for i in range(REGIMENS)]
+    digests = [digest_of(problem, case_of(problem, i)) for i in range(REGIMENS)]
+    parts = [PARTS / f"{i}-{digest[:16]}.json" for i, digest in enumerate(digests)]
     for i in range(first, REGIMENS, step):
         if not parts[i].exists():
             rows = rows_of(problem, i)
@@ -180,7 +207,7 @@ def main() -> None:
     if all(part.exists() for part in parts):
         rows = [row for part in parts for row in json.loads(part.read_text())]
         with written(TABLE) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, list(rows[0]), restval="")
             writer.writeheader()
             writer.writerows(rows)
 

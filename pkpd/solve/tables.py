@@ -167,7 +167,7 @@ def _earliest(found: Array, axis: int) -> Array:
 
 def _youngest(layout: Layout, offset: dict[str, Array], age: dict[str, float], time: Array) -> Array:
     """Age at some times [kinds, panels, patients] of the youngest jump before or then."""
-    found = layout.since[:, None, None] + time
+    found = jnp.asarray(layout.since)[:, None, None] + time
     for s, at in offset.items():
         passed = time[:, :, None] - at[:, None]
         found = jnp.minimum(found, jnp.where(passed >= 0.0, passed + age[s], jnp.inf).min(2, initial=jnp.inf))

@@ -56,6 +56,28 @@ def test_states(model, name):
     assert max(fine.values()) < 1e-6, fine
 
 
+def test_signals_that_rise_within_seconds(model):
+    """A second drug that is half effective at a hundredth of the usual concentration, while the first acts.
+
+    It is given at the start of a cell and inside one, twice at one time too.
+    """
+    quick = model.replace({"potentiation.ec50": 0.01 * model.get("potentiation.ec50")})
+    own = individualise(quick, sample_patients(quick, 4, 3))
+    regimen = (
+        "aldesleukin 3 MIU sc q12h for 3 d at 06:00 + melatonin 20 mg po q24h x3 at 20:00"
+        " + melatonin 20 mg po q24h x3 at 20:00 + melatonin 3 mg po q24h x3 at 00:00"
+    )
+    events, times = bind(quick, regimen), (1.0, 2.0, 2.4, 3.0, 9.0)
+
+    def run(solver):
+        return jax.jit(lambda m: solver.states(m, events, times, 4))(own)
+
+    exact = run(ODE(rtol=1e-10, atol=1e-13, max_steps=50_000))
+    usual, fine = (worst(run(solver), exact) for solver in (Multirate(), Multirate(per_day=48.0)))
+    assert max(usual.values()) < 1e-4, usual
+    assert max(fine.values()) < 1e-6, fine
+
+
 def test_estimate_covers_the_error(model):
     """Of every output and outcome, against many panels; it is not much larger than what it covers either."""
     patients, times = sample_patients(model, 4, 3), (0.3, 1.0, 2.6, 9.0)
