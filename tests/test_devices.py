@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 def run(code: str, *arguments: object) -> str:
     """What a fresh interpreter prints."""
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    fresh = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    fresh = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert fresh.returncode == 0, fresh.stderr
     return fresh.stdout
 
