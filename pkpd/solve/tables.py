@@ -63,7 +63,7 @@ class Rises(NamedTuple):
     """Panels in which signals alone follow a jump, at once: they may rise within minutes.
 
     `which` [kinds, panels, jumps, patients] is 1 for the panel of each jump, `start` and `length` are that
-    panel's [kinds, jumps, patients], and `known` are answers at the points `RISE` of it.
+    panel's [kinds, jumps, patients], and `known` are answers at its start. `RISE` are points of it.
     """
 
     which: Array
@@ -98,10 +98,10 @@ def table_of(
         jax.tree.map(lambda v: v.reshape(1, 1, 1, 1, -1) if jnp.ndim(v) == 1 else v, model), parts.cascade
     )
     inside = [s for s in offset if s not in cascade.names]
-    after = {s: begin[:, :, None] >= at[:, None] for s, at in offset.items()}
+    after = {s: begin[:, :, None] >= offset[s][:, None] for s in inside}
     first = {s: jnp.concatenate([v[:, :1], v[:, 1:] & ~v[:, :-1]], axis=1) for s, v in after.items()}
-    enters = {s: jnp.where(first[s], 1.0, 0.0) for s in inside}
-    flows = {s: jnp.where(after[s], 1.0, 0.0) for s in inside} if infused else {}
+    enters = {s: jnp.where(v, 1.0, 0.0) for s, v in first.items()}
+    flows = {s: jnp.where(v, 1.0, 0.0) for s, v in after.items()} if infused else {}
     known = _answers(cascade, parts.known, nodes, offset, begin, infused)
     last = jnp.broadcast_to(length[:, None], (len(length), 1, 1, jumps.time.shape[1]))
     ends = jax.tree.map(
