@@ -69,7 +69,7 @@ class ExposureResponse(AbstractRecord):
         return (self.assessed,)
 
     def log_recorded(self, course: Course) -> Float[Array, "2 recorded patients"]:
-        x = course.at("exposure", self.assessed) / self.reference
+        x = course.at("exposure", self.times)[0] / self.reference
         if self.link == "linear_logit":
             return _from_logit(logit(self.background) + self.slope * x)
         given = x > 0.0

@@ -27,10 +27,11 @@ class Crossing(NamedTuple):
 
 def first_rise(path: Path, limit: Scalar) -> Crossing:
     """Where a path first rises through a limit."""
-    size = _by_cell(path)
-    rises = (size[:, 0] < limit) & (size[:, -1] > limit)
+    path = stop_gradient(path)
+    at_edges = path[:: len(NODES)]
+    rises = (at_edges[:-1] < limit) & (at_edges[1:] > limit)
     cell, found = jnp.argmax(rises, axis=0), rises.any(axis=0)
-    powers = stop_gradient(_powers(size, cell))
+    powers = _powers(path, cell)
     gap = powers[0] - limit
     share = jnp.where(found, -gap / jnp.where(found, powers[1:].sum(0), 1.0), 0.5)
     for _ in range(_STEPS):
@@ -47,7 +48,7 @@ def integral_by_parts(
 
     The function is continuous there, so the integral does not change with the place where it is split.
     """
-    powers = [_powers(_by_cell(path), at.cell) for path in paths]
+    powers = [_powers(path, at.cell) for path in paths]
     start, length = jnp.asarray(edges)[at.cell], jnp.asarray(np.diff(edges))[at.cell]
     total = jnp.zeros_like(start)
     for low, high in ((jnp.zeros_like(at.share), at.share), (at.share, jnp.ones_like(at.share))):
@@ -58,16 +59,10 @@ def integral_by_parts(
     return total
 
 
-def _by_cell(path: Path) -> Float[Array, "cells nodes patients"]:
-    """A path at the start and at the nodes of each cell."""
-    inside = path[1:].reshape(-1, len(NODES), path.shape[1])
-    return jnp.concatenate([path[: -1 : len(NODES), None], inside], axis=1)
-
-
-def _powers(values: Float[Array, "cells nodes patients"], cell: Int[Array, " patients"]) -> Array:
-    """The polynomial of each patient's cell [powers, patients], the constant first."""
-    own = jnp.take_along_axis(values, cell[None, None], axis=0)[0]
-    return jnp.tensordot(POWERS, own, 1)
+def _powers(path: Path, cell: Int[Array, " patients"]) -> Float[Array, "powers patients"]:
+    """The polynomial of each patient's cell, the constant first."""
+    rows = len(NODES) * cell + np.arange(len(NODES) + 1)[:, None]
+    return jnp.tensordot(POWERS, jnp.take_along_axis(path, rows, axis=0), 1)
 
 
 def _horner(powers: Array, at: Array) -> Array:

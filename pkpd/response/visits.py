@@ -126,7 +126,7 @@ class WHOResponse(AbstractRecord):
         return _over_baseline(jnp.where(chances > _NEVER / 2, chances, -jnp.inf))
 
     def _at_visits(self, course: Course, port: str) -> Sizes:
-        return jnp.stack([course.at(port, t) for t in self.visits])
+        return course.at(port, self.visits)
 
     def _apart(self, k: int) -> bool:
         """Whether visit `k` can confirm the one before."""
