@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,6 +21,9 @@ from pkpd.cli.output import (
     table,
 )
 
+if TYPE_CHECKING:
+    from pkpd.checks import Findings
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -32,6 +36,7 @@ def fit(
     out: str = typer.Option("", help="File for the answer (.json)."),
     seal: bool = typer.Option(False, "--seal", help="Replace the stored answer (checkout only)."),
     quick: bool = typer.Option(False, "--quick", help="Stop at the mode and the normal approximation."),
+    keep: str = typer.Option("", help="Folder in which sampling is kept, to go on where it stopped."),
     cores: int = typer.Option(0, help="Devices for the chains; default one for each chain."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
@@ -41,15 +46,17 @@ def fit(
     from pkpd.devices import configure, float64
     from pkpd.records import answer_of, load_question, resolve, write_answer
     from pkpd.records import seal as seal_answer
+    from pkpd.store import Store
 
     asked = load_question(question)
-    _check_targets(asked, plot, out, seal, quick)
+    _check_targets(asked, plot, out, seal, quick, keep)
     configure(cores=cores or asked.settings.chains, cache=True)
     with float64(), progress(quiet or as_json, verbose) as say:
         resolved = resolve(asked)
         from pkpd.infer.fit import fit_problem
 
-        found = fit_problem(resolved.problem, asked.settings, resolved.others, quick, say)
+        store = Store(Path(keep) / resolved.digest[:16]) if keep else None
+        found = fit_problem(resolved.problem, asked.settings, resolved.others, quick, say, store)
     answer = answer_of(asked, resolved, found)
     with float64():
         if as_json:
@@ -82,7 +89,7 @@ ADVICE = {
 }
 
 
-def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> None:
+def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool, keep: str) -> None:
     from pkpd.checks import Findings
 
     findings = Findings()
@@ -92,15 +99,24 @@ def _check_targets(asked: Any, plot: str, out: str, seal: bool, quick: bool) -> 
         findings.add("--out", "must lie in a folder that exists", out)
     elif out and not _writable(Path(out).absolute().parent):
         findings.add("--out", "must lie in a folder that can be written", out)
-    if plot and not _writable(Path(plot)):
-        findings.add("--plot", "must be a folder that can be written", plot)
-    if seal and quick:
-        findings.add("--seal", "must not go with --quick: a quick look is no answer")
+    _check_folders({"--plot": plot, "--keep": keep}, findings)
+    for option, why in (
+        (keep, "--keep: a quick look does not sample"),
+        (seal, "--seal: a quick look is no answer"),
+    ):
+        if quick and option:
+            findings.add("--quick", f"must not go with {why}")
     if seal and "_data" in asked.path.parts:
         findings.add("--seal", "must be used in a checkout: stored answers belong to the release")
     elif seal and not _writable(asked.path.parent):
         findings.add("--seal", "must be used in a checkout that can be written", str(asked.path.parent))
     findings.raise_if_any()
+
+
+def _check_folders(folders: Mapping[str, str], findings: "Findings") -> None:
+    for option, folder in folders.items():
+        if folder and not _writable(Path(folder)):
+            findings.add(option, "must be a folder that can be written", folder)
 
 
 def _writable(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
 from pkpd.infer.diagnostics import directions, in_words, summary
 from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
-from pkpd.infer.nuts import sample
+from pkpd.infer.nuts import Keep, sample
 from pkpd.infer.predict import Chances, Predicted, chances_of, predict, thin
 from pkpd.infer.problem import Arm, Point, Problem, evaluator
 from pkpd.infer.settings import DEFAULT, GATES, Settings
@@ -62,10 +62,12 @@ def fit_problem(
     others: Sequence[Arm] = (),
     quick: bool = False,
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> Fit:
     """Finds the mode from many starts, samples the posterior (unless `quick`) and predicts.
 
-    `others` are arms to predict that the fit does not use. Non-convergence is a status, not an error.
+    `others` are arms to predict that the fit does not use; sampling goes on from what `keep` holds.
+    Non-convergence is a status, not an error.
     """
     say = progress or (lambda message, share: None)
     begin = time.perf_counter()
@@ -81,7 +83,8 @@ def fit_problem(
         points = normal.points(normal.draw(4000, settings.seed))
     else:
         lengths = settings.chains, settings.warmup, settings.draws
-        chain = sample(problem, normal, *lengths, seed=settings.seed, progress=_within(say, 0.12, 0.94))
+        told = _within(say, 0.12, 0.94)
+        chain = sample(problem, normal, *lengths, seed=settings.seed, progress=told, keep=keep)
         points = draws = chain.points
         found = summary(chain, problem.names)
         found["laplace_gap"] = laplace.gap(normal, draws)

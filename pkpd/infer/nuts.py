@@ -1,8 +1,9 @@
 """The posterior by the No-U-Turn sampler, in coordinates whitened by the normal approximation."""
 
+import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,23 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from numpyro.infer import NUTS
 
+from pkpd.checks import fail
 from pkpd.devices import compile_options
 from pkpd.infer.diagnostics import Draws
 from pkpd.infer.laplace import Normal
 from pkpd.infer.problem import Problem
 
 BLOCK = 50
+SEEN = 5  # arrays that a block shows
+
+
+@runtime_checkable
+class Keep(Protocol):
+    """A place for sets of arrays, each under a name, that outlives the process."""
+
+    def read(self, name: str) -> list[np.ndarray] | None: ...
+
+    def write(self, name: str, arrays: Sequence[np.ndarray]) -> None: ...
 
 
 def sample(
@@ -26,20 +38,61 @@ def sample(
     draws: int = 500,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
+    keep: Keep | None = None,
 ) -> Draws:
     """Samples the posterior in coordinates in which its normal approximation is standard normal.
 
-    Chains start from the normal approximation and are spread over the devices that there are.
+    Chains start from the normal approximation and are spread over the devices that there are. What `keep`
+    holds of the same sampling is gone on with, in the coordinates that it began with; raises `InputError`
+    where it is of another density.
 
     References: Hoffman MD, Gelman A. J Mach Learn Res 2014;15:1593-1623.
     """
-    say = progress or (lambda message, share: None)
-    spread, centre = jnp.asarray(normal.spread()), jnp.asarray(normal.top.point)
+    say, total = progress or (lambda message, share: None), warmup + draws
+    keep = keep or _Nowhere()
+    centre, spread = map(jnp.asarray, _coordinates(normal, keep, f"{chains}-{warmup}-{seed}"))
 
     def potential(u: jax.Array) -> jax.Array:
         z = centre + spread @ u
         return -problem.log_density(normal.coordinates.point(z)) - normal.coordinates.log_jacobian(z)
 
+    blocks = []
+    for found in _blocks(potential, (chains, len(centre)), warmup, seed, keep):
+        blocks.append(found)
+        done = min(BLOCK * len(blocks), total)
+        say(f"sampling the posterior: {done} of {total} iterations in each of {chains} chains", done / total)
+        if done == total:
+            break
+    white, energy, diverging, steps, total_energy = (
+        np.concatenate(v, axis=1)[:, warmup:total] for v in zip(*blocks, strict=True)
+    )
+    points = normal.points(np.asarray(centre) + white @ np.asarray(spread).T)
+    return Draws(points, -energy, diverging, steps, total_energy)
+
+
+class _Nowhere:
+    """Keeps nothing."""
+
+    def read(self, name: str) -> None:
+        return None
+
+    def write(self, name: str, arrays: Sequence[np.ndarray]) -> None:
+        pass
+
+
+def _coordinates(normal: Normal, keep: Keep, name: str) -> list[np.ndarray]:
+    """Centre and spread of the sampling that is kept, or of the normal approximation."""
+    found = keep.read(f"{name}-coordinates")
+    if found is None:
+        found = [np.asarray(normal.top.point), np.asarray(normal.spread())]
+        keep.write(f"{name}-coordinates", found)
+    return found
+
+
+def _blocks(
+    potential: Callable[[jax.Array], jax.Array], shape: tuple[int, int], warmup: int, seed: int, keep: Keep
+) -> Iterator[list[np.ndarray]]:
+    """Blocks of iterations without end: what they show [chains, iterations, ...]."""
     kernel = NUTS(potential_fn=potential, target_accept_prob=0.85, max_tree_depth=8, step_size=0.5)
 
     def begin(start: tuple[jax.Array, jax.Array]) -> Any:
@@ -52,20 +105,29 @@ def sample(
 
         return jax.lax.scan(iterate, state, None, length=BLOCK)
 
-    key, first = jax.random.split(jax.random.key(seed))
-    starts = (jax.random.split(key, chains), jax.random.normal(first, (chains, len(centre))))
-    state, run = _over_chains(begin, chains)(starts), _over_chains(advance, chains)
-    blocks, total = [], warmup + draws
-    for done in range(0, total, BLOCK):
-        message = f"sampling the posterior: {done} of {total} iterations in each of {chains} chains"
-        say(message, done / total)
-        state, found = run(state)
-        blocks.append([np.asarray(v) for v in found])
-    white, energy, diverging, steps, total_energy = (
-        np.concatenate(v, axis=1)[:, warmup:total] for v in zip(*blocks, strict=True)
-    )
-    points = normal.points(np.asarray(centre) + white @ np.asarray(spread).T)
-    return Draws(points, -energy, diverging, steps, total_energy)
+    key, first = jax.random.split(jax.random.PRNGKey(seed))
+    starts = (jax.random.split(key, shape[0]), jax.random.normal(first, shape))
+    state, run = _over_chains(begin, shape[0])(starts), _over_chains(advance, shape[0])
+    structure, resumed = jax.tree.structure(state), False
+    for block in itertools.count():
+        name = f"{shape[0]}-{warmup}-{seed}-{block}"
+        if kept := keep.read(name):
+            found, state = kept[:SEEN], jax.tree.unflatten(structure, kept[SEEN:])
+            resumed = True
+        else:
+            if resumed:
+                _same_density(potential, state)
+            state, seen = run(state)
+            found, resumed = [np.asarray(v) for v in seen], False
+            keep.write(name, [*found, *map(np.asarray, jax.tree.leaves(state))])
+        yield found
+
+
+def _same_density(potential: Callable[[jax.Array], jax.Array], state: Any) -> None:
+    now, then = jax.jit(potential)(state.z[0]), state.potential_energy[0]
+    if not abs(now - then) <= 1e-6 * (1.0 + abs(then)):
+        rule = "must hold draws of today's density (the code or the model has changed since)"
+        raise fail("--keep", rule, f"{-then:.6f} instead of {-now:.6f}", "Choose an empty folder.")
 
 
 def _over_chains(function: Callable[[Any], Any], chains: int) -> Callable[[Any], Any]:

@@ -1,11 +1,14 @@
 """Mode, normal approximation and sampler against a posterior that quadrature can do."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from pkpd.checks import InputError
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
 from pkpd.infer.fit import fit_problem
@@ -22,6 +25,7 @@ from pkpd.response import WeibullSurvival
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind
 from pkpd.solve import Multirate
+from pkpd.store import Store
 
 EVENTS, N, SPREAD = 12, 50, 0.7
 GRID = np.linspace(-5, 4, 20_001)
@@ -130,3 +134,32 @@ def test_more_patients_make_less_noise():
     )
     for key, value in few.items():
         assert 0.0 < many[key] < value / 4, key
+
+
+def test_kept_sampling_goes_on_where_it_stopped(problem, found, tmp_path):
+    def ask(store, draws, top=found[3]):
+        return sample(problem, top, chains=2, warmup=60, draws=draws, seed=3, keep=store)
+
+    store, whole = Store(tmp_path / "kept"), ask(None, 90)
+    ask(store, 40)  # two blocks of three
+    kept = {path.name for path in store.folder.iterdir()}
+    again, moved = (
+        ask(store, 90),
+        found[3]._replace(top=found[3].top._replace(point=found[3].top.point + 0.1)),
+    )
+    assert len(kept) == 3
+    for name in ("points", "log_density", "diverging", "steps", "energy"):
+        assert np.array_equal(getattr(again, name), getattr(whole, name)), name
+    assert np.array_equal(ask(store, 90, moved).points, whole.points)  # the coordinates are kept as well
+
+
+def test_kept_sampling_of_another_density_is_refused(problem, found, tmp_path):
+    store = Store(tmp_path)
+    sample(problem, found[3], chains=2, warmup=50, draws=0, seed=3, keep=store)
+    other = dataclasses.replace(problem, priors=(("survival.scale", Prior("lognormal", 0.005, SPREAD)),))
+    with pytest.raises(InputError, match="today's density"):
+        sample(other, found[3], chains=2, warmup=50, draws=50, seed=3, keep=store)
+    (last,) = tmp_path.glob("*-0.npz")
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"-0\.npz: must be a whole file"):
+        sample(problem, found[3], chains=2, warmup=50, draws=50, seed=3, keep=store)
