@@ -1,7 +1,7 @@
 """Pharmacokinetic structures; a name in `__all__` is a `structure` in a model file."""
 
 from pkpd.pk.absorption import AbstractAbsorption, Bolus, FirstOrder, LymphTransit
-from pkpd.pk.disposition import AbstractDisposition, OneCompartment, TwoCompartment
+from pkpd.pk.disposition import AbstractDisposition, OneCompartment, ThreeCompartment, TwoCompartment
 from pkpd.pk.elimination import TargetMediated
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "LymphTransit",
     "OneCompartment",
     "TargetMediated",
+    "ThreeCompartment",
     "TwoCompartment",
 ]

@@ -1,5 +1,6 @@
 """From the site of administration to the blood: amounts in, an input rate out."""
 
+import math
 from typing import ClassVar
 
 from pkpd.component import Component, Values
@@ -7,10 +8,19 @@ from pkpd.parameters import Scalar, parameter
 
 
 class AbstractAbsorption(Component):
-    """A route. A dose enters the state `entry` (`bioav` of it, `tlag` after it is given)."""
+    """A route. A dose enters the state `entry` (`bioav` of it, `tlag` after it is given).
+
+    `rate` and `duration` are those of infusions that leave one of them to the model.
+    """
 
     bioav: Scalar = parameter("bioavailability", "1", "nonnegative", default=1.0)
     tlag: Scalar = parameter("lag", "time", "nonnegative", default=0.0)
+    rate: Scalar = parameter(
+        "rate of an infusion that leaves it to the model", "amount/time", default=math.inf
+    )
+    duration: Scalar = parameter(
+        "duration of an infusion that leaves it to the model", "time", "nonnegative", default=0.0
+    )
     entry: ClassVar[str | None] = None
     scale = "fast"
 

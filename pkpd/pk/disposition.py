@@ -1,5 +1,6 @@
 """Distribution and linear elimination of a drug in the body."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from pkpd.component import Component, Port, Values
@@ -41,20 +42,53 @@ class OneCompartment(AbstractDisposition):
         return {"central": x["central_amount"] * (1.0 / self.v)}
 
 
-class TwoCompartment(AbstractDisposition):
-    """Central and peripheral compartment exchanging by the inter-compartmental clearance `q`."""
+class AbstractMammillary(AbstractDisposition):
+    """A central compartment and peripheral ones that exchange with it alone."""
 
     cl: Scalar = parameter("clearance", "volume/time")
     vc: Scalar = parameter("central volume", "volume")
     q: Scalar = parameter("inter-compartmental clearance", "volume/time", "nonnegative")
     vp: Scalar = parameter("peripheral volume", "volume")
-    states = ("central_amount", "peripheral1_amount")
+
+    @abstractmethod
+    def peripherals(self) -> tuple[tuple[Scalar, Scalar], ...]:
+        """Inter-compartmental clearance and volume of each peripheral compartment, as in `states`."""
 
     def derivative(self, x: Values, u: Values) -> dict[str, Scalar]:
-        central, peripheral = self.output(x, u)["central"], x["peripheral1_amount"] * (1.0 / self.vp)
-        exchange = self.q * (central - peripheral)
-        cleared = (self.cl * u["factor"] + u["clearance"]) * central
-        return {"central_amount": u["rate"] - cleared - exchange, "peripheral1_amount": exchange}
+        central = self.output(x, u)["central"]
+        change = {"central_amount": u["rate"] - (self.cl * u["factor"] + u["clearance"]) * central}
+        for state, (q, vp) in zip(self.states[1:], self.peripherals(), strict=True):
+            exchange = q * (central - x[state] * (1.0 / vp))
+            change["central_amount"] = change["central_amount"] - exchange
+            change[state] = exchange
+        return change
 
     def output(self, x: Values, u: Values) -> dict[str, Scalar]:
         return {"central": x["central_amount"] * (1.0 / self.vc)}
+
+
+class TwoCompartment(AbstractMammillary):
+    """Central and peripheral compartment exchanging by the inter-compartmental clearance `q`.
+
+    `A' = rate - (cl factor + clearance) C - q (C - P / vp)` and `P' = q (C - P / vp)`, with `C = A / vc`.
+    """
+
+    states = ("central_amount", "peripheral1_amount")
+
+    def peripherals(self) -> tuple[tuple[Scalar, Scalar], ...]:
+        return ((self.q, self.vp),)
+
+
+class ThreeCompartment(AbstractMammillary):
+    """Central and two peripheral compartments; each exchanges with the central one by its own clearance.
+
+    `A' = rate - (cl factor + clearance) C - q (C - P1 / vp) - q2 (C - P2 / vp2)`, `P1' = q (C - P1 / vp)` and
+    `P2' = q2 (C - P2 / vp2)`, with `C = A / vc`.
+    """
+
+    q2: Scalar = parameter("second inter-compartmental clearance", "volume/time", "nonnegative")
+    vp2: Scalar = parameter("second peripheral volume", "volume")
+    states = ("central_amount", "peripheral1_amount", "peripheral2_amount")
+
+    def peripherals(self) -> tuple[tuple[Scalar, Scalar], ...]:
+        return (self.q, self.vp), (self.q2, self.vp2)

@@ -1,48 +1,92 @@
 """Exact propagation of linear states that depend on nothing but themselves and the doses.
 
-Absorption chains and linear disposition are sums, over the paths that an amount takes through the
-states, of divided differences of `exp(-x t)` at the loss rates along the path. That form is safe
-where rates coincide, in value and in gradient.
+A block of states that exchange amounts has real loss rates `l_1 >= l_2 >= l_3`, at most three. Newton's form
+
+    exp(A t) = I g(l_1) + (l_1 + A) g(l_1, l_2) + (l_1 + A)(l_2 + A) g(l_1, l_2, l_3)
+
+holds, with `g` the divided differences below. In this order no matrix has a negative entry. Where a block
+feeds another, matrices are multiplied and lists of rates joined. So all terms are positive, small amounts are
+as exact as large ones, and rates may coincide, in value and in gradient.
+
+References: Higham NJ. Functions of Matrices. SIAM 2008, doi 10.1137/1.9780898717778 (Newton's form);
+McCurdy A, Ng KC, Parlett BN. Math Comp 1984;43:501-528, doi 10.1090/S0025-5718-1984-0758198-0 (`g`).
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.lax import fori_loop, stop_gradient
 
 from pkpd.model import Model
 from pkpd.solve.structure import Block
 
 State = dict[str, Array]
+Matrix = dict[tuple[str, str], Array]
+Path = tuple[int, ...]
+
+_NEAR, _TERMS = 1.0, 12  # the series is used up to this spread of rates times time; its rest is below 1e-15
+_ROUNDS = 32  # of the search for a rate; it needs 17 where rates spread over seven decades
 
 
 def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
-    """`(-1)^n` times the divided difference of `exp(-x time)` at `n + 1` rates (n at most 3).
+    """`g`, `(-1)^n` times the divided difference of `exp(-x time)` at `n + 1` rates.
 
-    It is the amount in the last of `n + 1` first-order states at `time` after a unit amount
-    entered the first, with all transfer coefficients one.
+    It is the amount in the last of `n + 1` first-order states at `time` after a unit amount entered the
+    first, with all transfer coefficients one. Those of runs of ordered rates are found from shorter runs, or
+    from a series where the rates hardly differ.
     """
-    if len(rates) == 1:
-        return jnp.exp(-rates[0] * time)
-    if len(rates) == 2:
-        low, high = _sorted(*rates)
-        return time * jnp.exp(-low * time) * _mean_decay((high - low) * time)
-    ordered = _in_order(rates)
-    near = (ordered[-1] - ordered[0]) * time < 0.02
-    gap = jnp.where(near, 1.0, ordered[-1] - ordered[0])
-    far = (divided_difference(ordered[:-1], time) - divided_difference(ordered[1:], time)) / gap
-    return jnp.where(near, _close(rates, time), far)
+    rank = max(map(jnp.ndim, (*rates, time)))
+    low, *others = _in_order(tuple(r.reshape((1,) * (rank - jnp.ndim(r)) + jnp.shape(r)) for r in rates))
+    above = jnp.stack(jnp.broadcast_arrays(jnp.zeros_like(low), *(r - low for r in others)))
+    found = jnp.exp(-above * time)
+    for size in range(2, len(rates) + 1):
+        runs = len(rates) + 1 - size
+        found = _runs(tuple(above[i : i + runs] for i in range(size)), found[:-1], found[1:], time)
+    return jnp.exp(-low * time) * found[0]
 
 
-def _close(rates: tuple[Array, ...], time: Array) -> Array:
-    """The same for rates that hardly differ, by the moments of their deviations from the mean."""
-    count = len(rates)
-    centre = sum(rates[1:], rates[0]) / count
-    second = sum((r - centre) ** 2 for r in rates) * time**2 / (2 * count * (count + 1))
-    third = sum((r - centre) ** 3 for r in rates) * time**3 / (3 * count * (count + 1) * (count + 2))
-    return time ** (count - 1) / math.factorial(count - 1) * jnp.exp(-centre * time) * (1.0 + second - third)
+def _runs(rates: tuple[Array, ...], first: Array, last: Array, time: Array) -> Array:
+    """From the same without the last and without the first of some ordered rates, for all runs of a size."""
+    gap = rates[-1] - rates[0]
+    near = gap * time < _NEAR
+    far = (first - last) / jnp.where(near, 1.0, gap)
+    scale = stop_gradient(((rates[0] + rates[-1]) / 2.0, _divisor(gap)))
+    return jnp.where(near, _close(rates, scale, jnp.where(near, time, 0.0)), far)
+
+
+@jax.custom_jvp
+def _close(rates: tuple[Array, ...], scale: tuple[Array, Array], time: Array) -> Array:
+    """By complete homogeneous symmetric polynomials of the distances from a middle, in a unit.
+
+    Middle and unit are arbitrary, so that nothing depends on them.
+    """
+    middle, unit = scale
+    sums: list[Array] = [jnp.ones(())] + [jnp.zeros(())] * _TERMS
+    for rate in rates:
+        distance = (middle - rate) / unit
+        for k in range(1, _TERMS + 1):
+            sums[k] = sums[k] + distance * sums[k - 1]
+    order, series = len(rates) - 1, jnp.zeros(())
+    for k, v in reversed(list(enumerate(sums))):
+        series = series * (unit * time) + v / float(math.factorial(order + k))
+    return time**order * jnp.exp(-middle * time) * series
+
+
+@_close.defjvp
+def _close_derivative(at: tuple, change: tuple) -> tuple[Array, Array]:
+    """By a rate, it is the negative of the same with that rate twice."""
+    rates, scale, time = at
+    found = _close(rates, scale, time)
+    entering = _close(rates[1:], scale, time) if len(rates) > 1 else jnp.zeros(())
+    slope = (entering - rates[0] * found) * change[2]
+    twice = _close((*rates, jnp.stack(jnp.broadcast_arrays(*rates))), scale, time)
+    for g, tangent in zip(twice, change[0], strict=True):
+        slope = slope - g * tangent
+    return found, slope
 
 
 def _in_order(rates: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -58,19 +102,16 @@ def _sorted(a: Array, b: Array) -> tuple[Array, Array]:
     return jnp.where(a < b, a, b), jnp.where(a < b, b, a)
 
 
-def _mean_decay(z: Array) -> Array:
-    """`(1 - exp(-z)) / z` for `z >= 0`."""
-    small = z < 1e-4
-    safe = jnp.where(small, 1.0, z)
-    return jnp.where(small, 1.0 - z / 2.0 + z * z / 6.0, -jnp.expm1(-safe) / safe)
+class Way(NamedTuple):
+    """A way of an amount that enters once, or at a constant rate: from then on it has one rate more, zero."""
 
+    path: Path
+    constant: bool
 
-class _Mode(NamedTuple):
-    """A decoupled direction: its loss rate, what each earlier mode feeds into it, its left vector."""
-
-    rate: Array
-    feeds: dict[int, Array]
-    left: State
+    @property
+    def rates(self) -> Path:
+        """Places among all rates, the last of which is zero."""
+        return (-1, *self.path) if self.constant else self.path
 
 
 class Cascade:
@@ -79,25 +120,30 @@ class Cascade:
     def __init__(self, model: Model, blocks: tuple[Block, ...]):
         self.blocks = blocks
         self.names = [s for block in blocks for s in block.states]
-        self._jacobian = _jacobian(model, blocks)
-        self._modes: list[_Mode] = []
-        self._from_modes: dict[str, dict[int, Array]] = {}
+        self._jacobian, losses = _linear(model, blocks)
+        self._rates: list[Array] = []
+        self._ways: dict[str, dict[str, dict[Path, Array]]] = {}
         for block in blocks:
-            self._add(block)
+            self._add(block, losses)
+        self._all_rates = jnp.stack(jnp.broadcast_arrays(*self._rates, jnp.zeros(())))
 
-    def _add(self, block: Block) -> None:
-        shares: dict[str, dict[int, Array]] = {s: {} for s in block.states}
-        for rate, left, right in _diagonalise(block, self._jacobian):
-            index = len(self._modes)
-            feeds: dict[int, Array] = {}
-            for target, source in block.inflows:
-                if source not in block.states:
-                    for k, share in self._from_modes[source].items():
-                        feeds[k] = feeds.get(k, 0.0) + left[target] * self._jacobian[target, source] * share
-            self._modes.append(_Mode(rate, feeds, left))
-            for state, weight in right.items():
-                shares[state][index] = weight
-        self._from_modes |= shares
+    def _add(self, block: Block, losses: State) -> None:
+        """`_ways[target][source]` has for each way the indices of its rates, and the share that takes it."""
+        rates, matrices = _newton(block, self._jacobian, losses)
+        added = tuple(range(len(self._rates), len(self._rates) + len(rates)))
+        self._rates += rates
+        begun = [(s, s, (), jnp.ones(())) for s in block.states]
+        for entry, giver in sorted(block.inflows):
+            if giver not in block.states:
+                for source, ways in self._ways[giver].items():
+                    begun += [(source, entry, p, w * self._jacobian[entry, giver]) for p, w in ways.items()]
+        found: dict[str, dict[str, dict[Path, Array]]] = {s: {} for s in block.states}
+        for source, entry, before, share in begun:
+            for k, matrix in enumerate(matrices):
+                for target in (s for s in block.states if (s, entry) in matrix):
+                    ways, path = found[target].setdefault(source, {}), before + added[: k + 1]
+                    ways[path] = ways.get(path, 0.0) + share * matrix[target, entry]
+        self._ways |= found
 
     def slope(self, y: State, rate: State) -> State:
         """Time derivative at `y` with a constant inflow `rate` into some."""
@@ -108,28 +154,40 @@ class Cascade:
 
     def flow(self, y: State, time: Array, rate: State) -> State:
         """States after `time` from `y` (missing ones are zero), with a constant inflow `rate` into some."""
-        later = [self._mode(i, y, time, rate) for i in range(len(self._modes))]
-        found = {s: [w * v for i, w in self._from_modes[s].items() for v in later[i]] for s in self.names}
-        return {s: sum(v[1:], v[0]) if v else jnp.zeros(()) for s, v in found.items()}
 
-    def _mode(self, index: int, y: State, time: Array, rate: State) -> list[Array]:
-        terms = []
-        for path, weight in self._paths(index):
-            rates = tuple(self._modes[i].rate for i in path)
-            for entering, between in ((y, rates), (rate, (jnp.zeros(()), *rates))):
-                given = [w * entering[s] for s, w in self._modes[path[0]].left.items() if s in entering]
-                if given:
-                    terms.append(weight * sum(given) * divided_difference(between, time))
-        return terms
+        entering = [
+            (target, given, Way(path, constant), share)
+            for values, constant in ((y, False), (rate, True))
+            for target in self.names
+            for source, ways in self._ways[target].items()
+            if (given := values.get(source)) is not None
+            for path, share in ways.items()
+        ]
+        after = self._after(sorted({way for _, _, way, _ in entering}), time)
+        found: State = {}
+        for target, given, way, share in entering:
+            amount = given * share * after[way]
+            found[target] = found[target] + amount if target in found else amount
+        return {s: found.get(s, jnp.zeros(())) for s in self.names}
 
-    def _paths(self, index: int) -> list[tuple[tuple[int, ...], Array | float]]:
-        found: list[tuple[tuple[int, ...], Array | float]] = [((index,), 1.0)]
-        for source, weight in self._modes[index].feeds.items():
-            found += [((*path, index), factor * weight) for path, factor in self._paths(source)]
+    def _after(self, ways: Sequence[Way], time: Array) -> dict[Way, Array]:
+        """The divided difference along each way. Those of one length are found side by side, which makes
+        programs small."""
+        rates, found = self._all_rates, {}
+        rates = rates.reshape(len(rates), *(1,) * (jnp.ndim(time) - rates.ndim + 1), *rates.shape[1:])
+        for length in sorted({len(way.rates) for way in ways}):
+            alike = [way for way in ways if len(way.rates) == length]
+            columns = (jnp.array(column) for column in zip(*(way.rates for way in alike), strict=True))
+            found |= zip(alike, divided_difference(tuple(rates[c] for c in columns), time), strict=True)
         return found
 
 
-def _jacobian(model: Model, blocks: tuple[Block, ...]) -> dict[tuple[str, str], Array]:
+def _linear(model: Model, blocks: tuple[Block, ...]) -> tuple[Matrix, State]:
+    """The derivative's coefficients, and the rate at which each state's amount leaves its whole block.
+
+    Those rates are derivatives of the block's total, taken backwards: what one state loses to another cancels
+    before it is multiplied by any number, and slow elimination is not the difference of fast exchanges.
+    """
     names = [s for block in blocks for s in block.states]
     owners = frozenset().union(*(b.owners for b in blocks))
     needs = frozenset().union(*(b.needs for b in blocks))
@@ -140,30 +198,177 @@ def _jacobian(model: Model, blocks: tuple[Block, ...]) -> dict[tuple[str, str], 
         change = model.derivative(zero | values, ticks, owners, needs)
         return {s: jnp.asarray(change[s], float) for s in names}
 
-    entries = {}
+    entries: Matrix = {}
     at = {s: jnp.zeros(()) for s in names}
+    coupled = {pair for block in blocks for pair in block.inflows | block.coupled}
     for source in names:
         tangent = {s: jnp.ones(()) if s == source else jnp.zeros(()) for s in names}
         _, column = jax.jvp(rates, (at,), (tangent,))
-        coupled = {pair for block in blocks for pair in block.inflows | block.coupled}
         entries |= {(t, source): column[t] for t in names if (t, source) in coupled or t == source}
-    return entries
+    shape = jnp.broadcast_shapes(*(jnp.shape(v) for v in entries.values()))
+    change, pull = jax.vjp(rates, {s: jnp.zeros(shape) for s in names})
+    losses: State = {}
+    for block in blocks:
+        total = {s: jnp.full(jnp.shape(v), -1.0 if s in block.states else 0.0) for s, v in change.items()}
+        (lost,) = pull(total)
+        losses |= {s: lost[s] for s in block.states}
+    return entries, losses
 
 
-def _diagonalise(
-    block: Block, jacobian: dict[tuple[str, str], Array]
-) -> list[tuple[Array, dict[str, Array], dict[str, Array]]]:
-    """Modes of a block: loss rate, left vector (states to mode) and right vector (mode to states)."""
-    one = jnp.ones(())
-    if len(block.states) == 1:
-        (s,) = block.states
-        return [(-jacobian[s, s], {s: one}, {s: one})]
-    p, q = block.states
-    a, d, b, c = jacobian[p, p], jacobian[q, q], jacobian[p, q], jacobian[q, p]
-    half, mean = (a - d) / 2.0, (a + d) / 2.0
-    root = jnp.where(half < 0.0, -1.0, 1.0) * jnp.sqrt(half**2 + b * c)
-    pivot = half + root
-    share = pivot / (2.0 * root)
-    first = (-(mean + root), {p: one, q: b / pivot}, {p: share, q: c / (2.0 * root)})
-    second = (root - mean, {p: -c / pivot, q: one}, {p: -b / (2.0 * root), q: share})
-    return [first, second]
+class _Leaf(NamedTuple):
+    """A state that exchanges with the hub alone: rates out of the block, from the hub and to the hub."""
+
+    loss: Array
+    filled: Array
+    back: Array
+
+    @property
+    def rate(self) -> Array:
+        """Rate at which an amount leaves the state."""
+        return self.loss + self.back
+
+    @property
+    def coupling(self) -> Array:
+        """Product of the rates to and fro."""
+        return self.filled * self.back
+
+
+def _newton(block: Block, jacobian: Matrix, losses: State) -> tuple[list[Array], list[Matrix]]:
+    """Loss rates of a block, from the largest on, and the matrices of Newton's form."""
+    pairs = [(t, s) for t, s in sorted(block.coupled) if t != s]
+    hub = max(block.states, key=[t for t, _ in pairs].count)
+    leaves = {s: _Leaf(losses[s], jacobian[s, hub], jacobian[hub, s]) for s in block.states if s != hub}
+    unit = {(s, s): jnp.ones(()) for s in block.states}
+    exchange = {pair: jacobian[pair] for pair in pairs}
+    if not leaves:
+        return [-jacobian[hub, hub]], [unit]
+    find = _one_leaf if len(leaves) == 1 else _two_leaves
+    rates, diagonal, *last = find(hub, losses[hub], leaves)
+    return rates, [unit, exchange | {(s, s): v for s, v in diagonal.items()}, *last]
+
+
+def _one_leaf(hub: str, loss: Array, leaves: dict[str, _Leaf]) -> tuple[list[Array], State]:
+    ((name, leaf),) = leaves.items()
+    offset = loss + leaf.filled - leaf.rate
+    below, above = _roots(offset, leaf.coupling)
+    first = leaf.rate + above
+    return [first, (loss * leaf.rate + leaf.filled * leaf.loss) / first], {hub: below, name: above}
+
+
+def _two_leaves(hub: str, loss: Array, leaves: dict[str, _Leaf]) -> tuple[list[Array], State, Matrix]:
+    (a, p), (b, q) = leaves.items()
+    top, bottom = _edge(-1.0, loss, p, q), _edge(1.0, loss, p, q)
+    below_p, below_q = bottom.gaps
+    column = (below_p * below_q, p.filled * below_q, q.filled * below_p)
+    slowest = jnp.where(bottom.gap > bottom.rate, _mean_loss(column, (loss, p.loss, q.loss)), bottom.rate)
+    second = (
+        (loss + q.filled) * p.rate
+        + p.filled * p.loss
+        + (loss + p.filled) * q.rate
+        + q.filled * q.loss
+        + p.rate * q.rate
+    )
+    middle = (second - top.rate * slowest) / (top.rate + slowest)
+    diagonal = {hub: top.pulls[0] + top.pulls[1], a: top.gaps[0], b: top.gaps[1]}
+    last = {
+        (hub, hub): column[0],
+        (a, hub): column[1],
+        (b, hub): column[2],
+        (hub, a): p.back * below_q,
+        (hub, b): q.back * below_p,
+        (a, b): p.filled * q.back,
+        (b, a): q.filled * p.back,
+        (a, a): bottom.pulls[0] * below_q,
+        (b, b): bottom.pulls[1] * below_p,
+    }
+    return [top.rate, middle, slowest], diagonal, last
+
+
+def _mean_loss(amounts: tuple[Array, ...], losses: tuple[Array, ...]) -> Array:
+    """The rate at which amounts leave that keep their proportions."""
+    total = sum(amounts[1:], amounts[0])
+    lost = sum(v * loss for v, loss in zip(amounts, losses, strict=True))
+    return lost / _divisor(total)
+
+
+class _Edge(NamedTuple):
+    """The largest or the smallest loss rate of a hub with two leaves.
+
+    `gaps` are its distances from the rates of the leaves, `gap` the smaller one. `pulls` are the couplings
+    divided by them; their sum is the distance from the rate of the hub.
+    """
+
+    rate: Array
+    gap: Array
+    gaps: tuple[Array, Array]
+    pulls: tuple[Array, Array]
+
+
+def _edge(side: float, loss: Array, p: _Leaf, q: _Leaf) -> _Edge:
+    """The loss rate below (`side` 1) or above (-1) all others, by its distance from the nearest leaf's rate.
+
+    The steps to that distance fall and converge quadratically. Two more are differentiated, which makes the
+    second derivatives exact too.
+    """
+    first = side * (p.rate - q.rate) <= 0.0
+    near, far = (jax.tree.map(lambda a, b: jnp.where(first, a, b), *pair) for pair in ((p, q), (q, p)))
+    given = _Search(side, loss, near, far)
+    fixed = stop_gradient(given)
+    z = fori_loop(0, _ROUNDS, lambda _, z: fixed.step(z)[0], fixed.start())
+    z, *_ = given.step(z)
+    z, away, coupling = given.step(z)
+    share = jnp.where(coupling > 0.0, near.coupling / _divisor(coupling), 1.0)
+    gaps, pulls = (z, z + given.apart), (away * share, far.coupling / _divisor(z + given.apart))
+    by_leaf = [(jnp.where(first, a, b), jnp.where(first, b, a)) for a, b in (gaps, pulls)]
+    return _Edge(near.rate - side * z, z, *by_leaf)
+
+
+class _Search(NamedTuple):
+    """Where `z + offset = coupling / z`, with an `offset` and a `coupling` that depend on `z` for the farther
+    leaf's sake: its pull `c / (z + apart)` stands as `c1 + c2 / z`, the tangent in `1 / z`. Slow rates enter
+    as they are and not as differences of fast ones.
+
+    References: Bunch JR, Nielsen CP, Sorensen DC. Numer Math 1978;31:31-48, doi 10.1007/BF01396012.
+    """
+
+    side: float
+    loss: Array
+    near: _Leaf
+    far: _Leaf
+
+    @property
+    def apart(self) -> Array:
+        """Distance of the leaves' rates."""
+        return self.side * (self.far.rate - self.near.rate)
+
+    def start(self) -> Array:
+        """The smaller of two upper bounds, the tangents at zero and at infinity."""
+        none, all_ = (_roots(*self._tangent(w, _divisor(self.apart)))[0] for w in (0.0, 1.0))
+        return jnp.where((self.apart > 0.0) & (none < all_), none, all_)
+
+    def step(self, z: Array) -> tuple[Array, Array, Array]:
+        """The next `z`, then `z + offset` and `coupling`."""
+        whole = _divisor(z + self.apart)
+        offset, coupling = self._tangent(z / whole, whole)
+        return *_roots(offset, coupling), coupling
+
+    def _tangent(self, share: Array | float, whole: Array) -> tuple[Array, Array]:
+        """Offset and coupling at `z = share whole`."""
+        near, far, rest = self.near, self.far, 1.0 - share
+        offset = self.loss + near.filled - near.rate + far.filled * share * (1.0 + rest)
+        slow = far.filled * (far.loss - near.rate) * rest / whole
+        return self.side * offset + slow, near.coupling + far.coupling * share**2
+
+
+def _roots(offset: Array, coupling: Array) -> tuple[Array, Array]:
+    """The positive `z` with `z (z + offset) = coupling`, and `z + offset`."""
+    square = offset**2 + 4.0 * coupling
+    root = jnp.where(square > 0.0, jnp.sqrt(_divisor(square)), 0.0)
+    larger = (jnp.where(offset > 0.0, offset, -offset) + root) / 2.0
+    smaller = coupling / _divisor(larger)
+    return jnp.where(offset > 0.0, smaller, larger), jnp.where(offset > 0.0, larger, smaller)
+
+
+def _divisor(value: Array) -> Array:
+    """One where it is not positive."""
+    return jnp.where(value > 0.0, value, 1.0)

@@ -32,9 +32,9 @@ class Block:
 class Structure:
     """Blocks in an order in which each can be solved.
 
-    `cascade` are fast, linear and depend on nothing else: they have an exact flow. `fast` are the
-    other fast blocks. `slow` are the rest. `sources` are pairs of an output and a state that it depends on.
-    `together` gives the blocks of some states when all of them are solved together.
+    `cascade` are fast, linear and depend on nothing else, and amounts go to and fro in them: they have an
+    exact flow. `fast` are the other fast blocks. `slow` are the rest. `sources` are pairs of an output and a
+    state that it depends on. `together` gives the blocks of some states when all of them are solved together.
     """
 
     cascade: tuple[Block, ...]
@@ -104,7 +104,7 @@ def _analyse(model: Model) -> Structure:
         own = {s for b in exact for s in b.states} | set(block.states)
         rows = [states.index(s) for s in block.states]
         closed = {s for _, s in block.inflows} <= own and not curved[rows].any()
-        if closed and len(block.states) <= 2:
+        if closed and _exchanges(here[np.ix_(rows, rows)]):
             exact.append(block)
     rest = tuple(b for b in blocks["fast"] if b not in exact)
 
@@ -113,6 +113,14 @@ def _analyse(model: Model) -> Structure:
         return _blocks(model, states, depends, curved, [i for i, s in enumerate(states) if s in names])
 
     return Structure(tuple(exact), rest, blocks["slow"], sources, together)
+
+
+def _exchanges(rates: np.ndarray) -> bool:
+    """Whether up to three states only give amounts to each other, to and fro along a tree."""
+    between = rates - np.diag(np.diag(rates))
+    given = between > 0.0
+    tree = np.array_equal(given, given.T) and int(given.sum()) == 2 * (len(rates) - 1)
+    return len(rates) <= 3 and tree and bool(np.all(between >= 0.0))
 
 
 def _blocks(
