@@ -73,11 +73,13 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Part:
-    """A component or an outcome: its class, what it is wired to, its settings in the model's units."""
+    """A component or an outcome: its class, what it is wired to, its settings in the model's units, and in
+    words how covariates act by its coefficients."""
 
     structure: str
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
+    effects: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Components wired into one model: a pytree of parameters and a system of differential equations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from pkpd.checks import Findings, did_you_mean
 from pkpd.component import Component, Values
 from pkpd.parameters import Declaration, Scalar, declarations
 from pkpd.pk import AbstractAbsorption, AbstractDisposition
+from pkpd.population import CovariateEffect
 from pkpd.response import AbstractOutcome, AbstractRecord
 from pkpd.units import Substance, UnitSystem
 
@@ -30,7 +31,8 @@ class Model(eqx.Module):
     """Drugs, pools, tumour and outcomes as one differentiable object.
 
     Parameters are addressed by path: `aldesleukin.cl`, `tumour.kkill`, `regression.sigma`, and
-    `tumour.kkill.iiv` for the between-patient standard deviation of the logarithm.
+    `tumour.kkill.iiv` for the between-patient standard deviation of the logarithm, `drug.e_wt_cl` for the
+    effect of the covariate `wt` on `drug.cl`.
     A leaf is a scalar, or has the patients as its last axis after `individualise`.
     """
 
@@ -43,6 +45,8 @@ class Model(eqx.Module):
     units: UnitSystem = eqx.field(static=True)
     typical_lags: tuple[tuple[tuple[str, str], float], ...] = eqx.field(static=True, default=())
     covariates: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
+    effects: dict[str, Scalar] = eqx.field(default_factory=dict)
+    acting: tuple[CovariateEffect, ...] = eqx.field(static=True, default=())
     name: str = eqx.field(static=True, default="")
     digest: str = eqx.field(static=True, default="")
 
@@ -64,6 +68,9 @@ class Model(eqx.Module):
             found |= {f"{owner}.{symbol}": d for symbol, d in declarations(part).items()}
         for path in self.variability:
             found[f"{path}.iiv"] = Declaration("iiv", f"between-patient SD of log {path}", "1", "nonnegative")
+        for effect in self.acting:
+            symbol, meaning = effect.path.rpartition(".")[2], f"{effect.form} of {effect.covariate}"
+            found[effect.path] = Declaration(symbol, f"{meaning} in {effect.parameter}", "1", "real")
         return found
 
     def get(self, path: str) -> Scalar:
@@ -79,6 +86,21 @@ class Model(eqx.Module):
             model = eqx.tree_at(lambda m, path=path: m._leaf(path), model, value)
         return model
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The covariates that act on parameters."""
+        return frozenset(effect.covariate for effect in self.acting)
+
+    def under(self, covariates: Mapping[str, Scalar]) -> "Model":
+        """The same model with parameters as some covariates make them; others are at their reference."""
+        changed = {}
+        for effect in self.acting:
+            if effect.covariate in covariates:
+                value = changed.get(effect.parameter, self._leaf(effect.parameter))
+                factor = effect.factor(self.effects[effect.path], covariates[effect.covariate])
+                changed[effect.parameter] = value * factor
+        return self.replace(changed)
+
     def with_components(self, components: dict[str, Component]) -> "Model":
         """The same model with the same components in another shape."""
         return eqx.tree_at(lambda m: m.components, self, components)
@@ -86,6 +108,8 @@ class Model(eqx.Module):
     def _leaf(self, path: str) -> Any:
         if path.endswith(".iiv"):
             return self.variability[path.removesuffix(".iiv")]
+        if path in self.effects:
+            return self.effects[path]
         owner, _, symbol = path.rpartition(".")
         return getattr(self._part(owner), symbol)
 
@@ -187,13 +211,14 @@ def wire(
     variability: Mapping[str, Scalar] | None = None,
     units: UnitSystem | None = None,
     covariates: Mapping[str, float] | None = None,
+    effects: Mapping[CovariateEffect, Scalar] | None = None,
     name: str = "",
     digest: str = "",
 ) -> Model:
     """Builds a model, or raises `InputError` with every unknown, missing, cyclic or misfit wire.
 
     `wires[component][input]` is one output path or several that are added up. Routes are wired
-    into their drug's disposition by themselves.
+    into their drug's disposition by themselves. `effects` are the coefficients of covariates.
     """
     findings = Findings()
     outcomes = dict(outcomes or {})
@@ -211,24 +236,41 @@ def wire(
                 flat.append((owner, port, sources))
     _check_required(findings, parts, flat)
     _check_kinds(findings, outcomes)
-    for path in variability or {}:
-        if path.rpartition(".")[0] not in components:
-            findings.add(f"{path}.iiv", "must belong to a component", path)
+    variability, effects = variability or {}, effects or {}
+    _check_modifiers(findings, components, variability, effects)
     order = _order(findings, components, flat)
     findings.raise_if_any()
     return Model(
         components=dict(components),
         outcomes=outcomes,
-        variability={path: jnp.asarray(value, float) for path, value in (variability or {}).items()},
+        variability={path: jnp.asarray(value, float) for path, value in variability.items()},
         wires=tuple(flat),
         order=order,
         drugs=tuple(drugs),
         units=units or UnitSystem(),
         typical_lags=tuple(_lags(components, drugs)),
         covariates=tuple(sorted((covariates or {}).items())),
+        effects={effect.path: jnp.asarray(value, float) for effect, value in effects.items()},
+        acting=tuple(effects),
         name=name,
         digest=digest,
     )
+
+
+def _check_modifiers(
+    findings: Findings,
+    components: Mapping[str, Component],
+    variability: Iterable[str],
+    effects: Iterable[CovariateEffect],
+) -> None:
+    """What makes patients differ acts on parameters of components."""
+    for path in variability:
+        if path.rpartition(".")[0] not in components:
+            findings.add(f"{path}.iiv", "must belong to a component", path)
+    for effect in effects:
+        owner, _, symbol = effect.parameter.rpartition(".")
+        if owner not in components or symbol not in declarations(components[owner]):
+            findings.add(effect.path, "must act on a parameter of a component", effect.parameter)
 
 
 def _with_routes(components: Mapping[str, Component], wires: Wires, drugs: Sequence[Drug]) -> dict[str, dict]:

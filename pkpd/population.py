@@ -1,6 +1,7 @@
 """How patients differ."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,6 +9,36 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pkpd.checks import fail
+from pkpd.parameters import Scalar
+
+FORMS = ("power", "exponential", "linear")
+
+
+@dataclass(frozen=True)
+class CovariateEffect:
+    """How a covariate acts on a parameter, by the coefficient `e_<covariate>_<parameter>`.
+
+    With the covariate `c` and its `reference`: `power` multiplies by `(c / reference)^e`, `exponential` by
+    `exp(e (c - reference))`, `linear` by `1 + e (c - reference)`.
+    """
+
+    parameter: str
+    covariate: str
+    form: str
+    reference: float
+
+    @property
+    def path(self) -> str:
+        """The path of the coefficient."""
+        owner, _, symbol = self.parameter.rpartition(".")
+        return f"{owner}.e_{self.covariate}_{symbol}"
+
+    def factor(self, coefficient: Scalar, value: Scalar) -> Array:
+        """What the parameter is multiplied by."""
+        if self.form == "power":
+            return jnp.asarray(value / self.reference) ** coefficient
+        change = coefficient * (value - self.reference)
+        return jnp.exp(change) if self.form == "exponential" else 1.0 + jnp.asarray(change)
 
 
 class Patients(eqx.Module):

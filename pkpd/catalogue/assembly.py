@@ -4,15 +4,16 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
 
 from pkpd.card import Card, Document, DrugCard, Part, Quantity, Source
+from pkpd.catalogue.effects import effect_keys, read_effect, told
 from pkpd.catalogue.facts import Outputs, read_facts
-from pkpd.catalogue.header import ONE_WORD, Page, open_page, read_drug
+from pkpd.catalogue.header import COVARIATES, ONE_WORD, Page, open_page, read_drug
 from pkpd.catalogue.sheet import Sheet, Slot, flatten, in_system, read_quantity
 from pkpd.catalogue.structures import (
     ABSORPTIONS,
@@ -20,6 +21,7 @@ from pkpd.catalogue.structures import (
     DISPOSITIONS,
     OUTCOMES,
     Registry,
+    code_of,
     read_inputs,
     read_settings,
     read_structure,
@@ -30,6 +32,7 @@ from pkpd.component import Component
 from pkpd.dosing.language import is_name
 from pkpd.model import Drug, Model, wire
 from pkpd.parameters import Declaration, declarations
+from pkpd.population import CovariateEffect
 from pkpd.response import AbstractOutcome
 from pkpd.units import Substance, UnitSystem
 
@@ -62,6 +65,7 @@ class _Draft:
     built: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     parameters: dict[str, Quantity] = field(default_factory=dict)
+    effects: dict[CovariateEffect, Quantity] = field(default_factory=dict)
     whole: bool = True
 
     def add(self, entry: _Entry) -> None:
@@ -113,6 +117,7 @@ def assemble(document: Document, find: Find) -> tuple[Card, Model]:
     for entry in draft.entries.values():
         _build(draft, entry)
     _refuse_overrides(draft)
+    _refuse_idle(draft, [page, *(inner for inner, _ in used)])
     cards = {inner_drug.name: _card(draft, inner, inner_drug) for inner, inner_drug in used}
     card = _card(draft, page, drug, cards)
     model = _wire(draft, page, card)
@@ -191,19 +196,38 @@ def _build(draft: _Draft, entry: _Entry) -> None:
         draft.whole = False
         return
     declared, settings = declarations(structure), settings_of(structure)
-    known = ("structure", "inputs", *declared, *settings)
+    acting = effect_keys(entry.sheet, declared, entry.page.covariates)
+    others = [key for key in entry.sheet.table if key.startswith("e_")]
+    known = ("structure", "inputs", *declared, *settings, *others)
     entry.sheet.known(known, f"must be a key of {structure.__name__}")
     values = {symbol: _read_value(draft, entry, declaration) for symbol, declaration in declared.items()}
     built = structure(**values, **read_settings(entry.sheet, structure, draft.system))
     draft.built[entry.owner] = built
     given = {name: getattr(built, name) for name in settings}
-    draft.parts[entry.owner] = Part(structure.__name__, draft.inputs[entry.owner], given)
+    effects = {key: _read_effect(draft, entry, key, *names) for key, names in acting.items()}
+    draft.parts[entry.owner] = Part(structure.__name__, draft.inputs[entry.owner], given, effects)
+
+
+def _slot(draft: _Draft, entry: _Entry, symbol: str) -> tuple[Slot, Mapping[str, Source]]:
+    """Where a number of a part stands, in its own file or in that of the model that uses it; the sources."""
+    return draft.overrides.pop(f"{entry.owner}.{symbol}", ((entry.sheet, symbol), entry.page.sources))
+
+
+def _read_effect(draft: _Draft, entry: _Entry, key: str, covariate: str, symbol: str) -> str:
+    """Takes an effect in, and tells it in words."""
+    slot, sources = _slot(draft, entry, key)
+    reference = entry.page.covariates[covariate]
+    found = read_effect(slot, f"{entry.owner}.{symbol}", covariate, reference, sources)
+    if found is None:
+        return ""
+    effect, draft.parameters[f"{entry.owner}.{key}"] = found
+    draft.effects[effect] = found[1]
+    return told(effect, reference)
 
 
 def _read_value(draft: _Draft, entry: _Entry, declared: Declaration) -> Any:
     path = f"{entry.owner}.{declared.symbol}"
-    default: tuple[Slot, Mapping[str, Source]] = ((entry.sheet, declared.symbol), entry.page.sources)
-    (sheet, key), sources = draft.overrides.pop(path, default)
+    (sheet, key), sources = _slot(draft, entry, declared.symbol)
     value = 1.0 if declared.default is None else declared.default
     if key in sheet.table:
         substance = draft.substance(entry.owner) or (None if draft.whole else Substance(1.0, 1.0))
@@ -223,12 +247,22 @@ def _refuse_overrides(draft: _Draft) -> None:
     if not draft.whole:
         return
     paths = [f"{owner}.{symbol}" for owner, part in draft.built.items() for symbol in declarations(part)]
+    paths += [effect.path for effect in draft.effects]
     for path, ((sheet, key), _) in draft.overrides.items():
         drug, _, name = path.partition(".")
         known = [other.partition(".")[2] for other in paths if other.startswith(f"{drug}.")]
         sheet.findings.add(
             sheet.at(key), "must be a parameter of the drug", name[:60], did_you_mean(name[:60], known)
         )
+
+
+def _refuse_idle(draft: _Draft, pages: Sequence[Page]) -> None:
+    """Covariates that no regimen can ask for and that act on nothing."""
+    acting = {effect.covariate for effect in draft.effects}
+    for page in pages if draft.whole else ():
+        for name in page.covariates.keys() - COVARIATES.keys() - acting:
+            rule = f"must act on a parameter by e_{name}_<parameter>"
+            page.root.findings.add(f"covariates.{name}", rule, name, did_you_mean(name, COVARIATES))
 
 
 def _card(draft: _Draft, page: Page, drug: DrugCard | None, cards: Mapping[str, Card] | None = None) -> Card:
@@ -252,7 +286,7 @@ def _card(draft: _Draft, page: Page, drug: DrugCard | None, cards: Mapping[str, 
         parts={owner: part for owner, part in draft.parts.items() if owner in owners},
         parameters={p: q for p, q in draft.parameters.items() if p.rpartition(".")[0] in owners},
         covariates=_join_covariates(page, cards),
-        digest=_digest(page, cards),
+        digest=_digest(page, cards, code_of(type(part) for part in draft.built.values())),
         drugs=cards,
         **facts,
     )
@@ -282,8 +316,8 @@ def _join_covariates(page: Page, cards: Mapping[str, Card]) -> dict[str, Quantit
     return found
 
 
-def _digest(page: Page, cards: Mapping[str, Card]) -> str:
-    """SHA-256 of what decides an answer in a file and in the drug files it uses.
+def _digest(page: Page, cards: Mapping[str, Card], code: Mapping[str, str]) -> str:
+    """SHA-256 of what decides an answer in a file, in the drug files it uses and in a user's classes.
 
     Comments, layout, prose, sources and published facts do not count.
     """
@@ -291,6 +325,7 @@ def _digest(page: Page, cards: Mapping[str, Card]) -> str:
         return ""
     kept = {k: _numbers_of(v) for k, v in page.document.content.items() if k not in _PROSE}
     content = {"model": kept, "drugs": {name: card.digest for name, card in cards.items()}}
+    content |= {"code": code} if code else {}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -316,6 +351,7 @@ def _wire(draft: _Draft, page: Page, card: Card) -> Model | None:
             units=draft.system,
             covariates={name: q.value_in_system for name, q in card.covariates.items()},
             name=card.name,
+            effects={effect: quantity.value_in_system for effect, quantity in draft.effects.items()},
             digest=card.digest,
         )
     except InputError as error:

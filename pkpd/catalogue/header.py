@@ -5,8 +5,9 @@ import re
 from dataclasses import dataclass
 
 from pkpd.card import Document, DrugCard, Quantity, Source
-from pkpd.catalogue.sheet import Sheet, read_quantity, read_sources, to_unit
+from pkpd.catalogue.sheet import Convert, Sheet, read_quantity, read_sources, to_unit
 from pkpd.checks import Findings
+from pkpd.dosing.cells import NAMES
 from pkpd.dosing.language import is_name
 from pkpd.parameters import Declaration
 from pkpd.units import Substance, UnitError, UnitSystem, factor
@@ -20,6 +21,7 @@ _AMOUNTS = {
     "molar_mass": Declaration("molar_mass", "molar mass", "g/mol", "positive"),
     "potency": Declaration("potency", "potency", "IU/mg", "positive"),
 }
+_COVARIATE = re.compile(r"[a-z][a-z0-9_]*")
 _COMMON = (
     "schema",
     "title",
@@ -86,9 +88,16 @@ def read_drug(page: Page) -> DrugCard:
 
 
 def _read_covariates(root: Sheet, sources: dict[str, Source]) -> dict[str, Quantity]:
+    """References of covariates: `wt` and `bsa`, which regimens may need, and any that acts on a number."""
     sheet = root.child("covariates")
-    sheet.known(COVARIATES, "must be a covariate")
-    return _read_quantities(sheet, COVARIATES, sources)
+    others = [name for name in sheet.table if name not in COVARIATES]
+    for name in others:
+        if not _COVARIATE.fullmatch(name) or name in NAMES:
+            rule = "must be a lower-case word that is no column of dose records"
+            sheet.findings.add(sheet.at(name), rule, name[:60])
+    return _read_quantities(
+        sheet, COVARIATES | {name: Declaration(name, "covariate", "", "real") for name in others}, sources
+    )
 
 
 def _read_quantities(
@@ -97,8 +106,13 @@ def _read_quantities(
     found = {}
     for key, declaration in declared.items():
         if key in sheet.table:
-            found[key] = read_quantity((sheet, key), declaration, to_unit(declaration.dimension), sources)
+            found[key] = read_quantity((sheet, key), declaration, _to(declaration.dimension), sources)
     return {key: quantity for key, quantity in found.items() if quantity is not None}
+
+
+def _to(dimension: str) -> Convert:
+    """Reads a unit as a factor to a fixed one, or, where there is none, as itself."""
+    return to_unit(dimension) if dimension else lambda unit: to_unit(unit)(unit)
 
 
 def _read_units(root: Sheet) -> UnitSystem:

@@ -18,7 +18,7 @@ Convert = Callable[[str], tuple[str, float]]
 
 FRACTION = "must lie between 0 and 5 (0.3 means 30 %)"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_KEYS = ("value", "unit", "source", "at", "why", "rse", "ci95", "iiv", "iiv_cv", "note")
+KEYS = ("value", "unit", "source", "at", "why", "rse", "ci95", "iiv", "iiv_cv", "note")
 
 
 @dataclass(frozen=True)
@@ -181,16 +181,22 @@ def to_unit(target: str) -> Convert:
 
 
 def read_quantity(
-    slot: Slot, declaration: Declaration, convert: Convert, sources: Mapping[str, Source], hint: str = ""
+    slot: Slot,
+    declaration: Declaration,
+    convert: Convert,
+    sources: Mapping[str, Source],
+    hint: str = "",
+    keys: Collection[str] = KEYS,
+    example: str = 'unit = "L/h"',
 ) -> Quantity | None:
     """A number with unit, source and spread; `hint` helps where its unit does not fit."""
     parent, key = slot
     if not isinstance(parent.table[key], dict):
-        parent.fault(key, 'must be a table such as { value = 1, unit = "L/h", source = "...", at = "..." }')
+        parent.fault(key, f'must be a table such as {{ value = 1, {example}, source = "...", at = "..." }}')
         return None
     sheet = parent.child(key)
     before = len(sheet.findings.faults)
-    sheet.known(_KEYS, "must be a key of a parameter")
+    sheet.known(keys, "must be a key of a parameter")
     sheet.need("value", "unit")
     value = sheet.number("value", endless=True)
     unit = read_unit(sheet, convert, hint)

@@ -1,6 +1,9 @@
-"""The public structures are the registry: names in a model file are the exported classes."""
+"""Names in a model file are classes: those that are exported, and those of a user that have been imported."""
 
 import dataclasses
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -16,31 +19,65 @@ from pkpd.response.binary import LINKS
 from pkpd.response.summary import SUMMARIES
 from pkpd.units import UnitSystem
 
-Registry = dict[str, type[Any]]
-
 _CHOICES = {"link": LINKS, "summary": SUMMARIES}
 _EMPTY: dict[Any, Any] = {str: "", float: 0.0}
 
 
-def _exported(module: ModuleType, base: type) -> Registry:
-    """The concrete classes of a kind that a module exports."""
-    classes = {name: getattr(module, name) for name in module.__all__ if not name.startswith("Abstract")}
-    return {name: cls for name, cls in classes.items() if issubclass(cls, base)}
+@dataclass(frozen=True)
+class Registry:
+    """The concrete classes of a kind, by name."""
+
+    base: type
+    modules: tuple[ModuleType, ...]
+
+    def exported(self) -> dict[str, type[Any]]:
+        """Those of this package."""
+        found = {name: getattr(module, name) for module in self.modules for name in module.__all__}
+        return {name: cls for name, cls in found.items() if self._holds(name, cls)}
+
+    def own(self) -> dict[str, type[Any]]:
+        """Those that a user's code has defined, the latest of a name."""
+        found, todo = {}, [self.base]
+        while todo:
+            cls = todo.pop(0)
+            todo += cls.__subclasses__()
+            if cls.__module__.partition(".")[0] != "pkpd" and self._holds(cls.__name__, cls):
+                found[cls.__name__] = cls
+        return found
+
+    def _holds(self, name: str, cls: type) -> bool:
+        return not name.startswith(("Abstract", "_")) and issubclass(cls, self.base)
 
 
-DISPOSITIONS = _exported(pkpd.pk, AbstractDisposition)
-ABSORPTIONS = _exported(pkpd.pk, AbstractAbsorption)
-COMPONENTS = _exported(pkpd.pk, Component) | _exported(pkpd.pd, Component)
-OUTCOMES = _exported(pkpd.response, AbstractOutcome)
+DISPOSITIONS = Registry(AbstractDisposition, (pkpd.pk,))
+ABSORPTIONS = Registry(AbstractAbsorption, (pkpd.pk,))
+COMPONENTS = Registry(Component, (pkpd.pk, pkpd.pd))
+OUTCOMES = Registry(AbstractOutcome, (pkpd.response,))
 
 
 def read_structure(sheet: Sheet, registry: Registry) -> type[Any] | None:
     """The class that a table names."""
     sheet.need("structure")
     name = sheet.text("structure")
-    if name and name not in registry:
-        sheet.fault("structure", "must be a structure for this table", did_you_mean(name[:60], registry))
-    return registry.get(name)
+    exported, own = registry.exported(), registry.own()
+    if name in exported and name in own:
+        where = own[name].__module__
+        sheet.fault("structure", "must be the name of one class", f"Rename the {name} of {where}.")
+    elif name and name not in exported | own:
+        hint = did_you_mean(name[:60], exported | own)
+        sheet.fault("structure", "must be a structure for this table", hint)
+    return (own | exported).get(name)
+
+
+def code_of(structures: Iterable[type[Any]]) -> dict[str, str]:
+    """The source of a user's classes by name, as far as it is known: it decides answers as the file does."""
+    found = {}
+    for cls in (cls for cls in structures if cls.__module__.partition(".")[0] != "pkpd"):
+        try:
+            found[cls.__name__] = inspect.getsource(cls)
+        except (OSError, TypeError):
+            found[cls.__name__] = cls.__qualname__
+    return found
 
 
 def read_inputs(sheet: Sheet) -> dict[str, tuple[str, ...]]:

@@ -53,6 +53,7 @@ def show(model: str, as_json: bool = JSON) -> None:
                 "units": vars(card.units),
                 "parameters": {path: _in_full(q) for path, q in card.parameters.items()},
                 "covariates": {name: _in_full(q) for name, q in card.covariates.items()},
+                "effects": {f"{n}.{k}": v for n, p in card.parts.items() for k, v in p.effects.items()},
                 "sources": {key: str(source) for key, source in card.sources.items()},
                 "facts": [f.as_dict() for f in facts],
             }
@@ -63,6 +64,9 @@ def show(model: str, as_json: bool = JSON) -> None:
         for n, p in card.parts.items()
     ]
     table("Structures", ["component", "structure", "inputs"], parts)
+    effects = [(f"{n}.{key}", word) for n, p in card.parts.items() for key, word in p.effects.items()]
+    if effects:
+        table("Covariates", ["coefficient", "acts as"], effects)
     rows = [_parameter(path, q) for path, q in card.parameters.items()]
     columns = ["path", "value", "unit", "uncertainty", "between patients", "source"]
     table("Parameters", columns, [[row[c] for c in columns] for row in rows])
@@ -119,7 +123,7 @@ def cite(name: str, as_json: bool = JSON) -> None:
 
 
 def check(files: list[str], as_json: bool = JSON) -> None:
-    """Checks model, fit and arms files: every fault at once. Example: pkpd check models/melatonin.toml"""
+    """Checks models, fits, arms, records: every fault at once. Example: pkpd check models/melatonin.toml"""
     from pkpd.checks import InputError
     from pkpd.records import check_file
 
