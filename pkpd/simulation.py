@@ -173,7 +173,7 @@ def simulate(
     finer = solver.finer() if error else None
     gaps = apart(found, found if finer is None else run(finer)) if error else {}
     estimate = {name: SAFETY * gap for name, gap in gaps.items()}
-    return Simulation(jnp.asarray(wanted), *found, _units(model), model.units.time, estimate)
+    return Simulation(jnp.asarray(wanted), *found, units_of(model), model.units.time, estimate)
 
 
 def _chosen(model: Model, patients: Patients) -> AbstractSolver:
@@ -343,7 +343,8 @@ def _known(model: Model, component: str, states: Mapping[str, Array]) -> bool:
     return all(f"{name}.{s}" in states for name in names for s in model.components[name].states)
 
 
-def _units(model: Model) -> tuple[tuple[str, str], ...]:
+def units_of(model: Model) -> tuple[tuple[str, str], ...]:
+    """The unit of each output."""
     dims = [(f"{name}.{o}", d) for name, part in model.components.items() for o, d in part.outputs.items()]
     return tuple((path, model.units.unit(d) if d != "*" else "") for path, d in dims)
 
@@ -351,5 +352,5 @@ def _units(model: Model) -> tuple[tuple[str, str], ...]:
 def in_unit(model: Model, path: str, unit: str, values: Any) -> Any:
     """Values of an output in another unit (amounts convert through the drug that the path names)."""
     substance = next((d.substance for d in model.drugs if path.startswith(f"{d.name}.")), None)
-    have = dict(_units(model))[path]
+    have = dict(units_of(model))[path]
     return values * (factor(have, unit, substance) if substance else factor(have, unit))

@@ -14,3 +14,7 @@ install_import_hook("pkpd", "beartype.beartype")
 
 settings.register_profile("pkpd", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("pkpd")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write", action="store_true", help="Write tables anew that the checks keep.")

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOORS = {"arms", "catalogue", "dosing.nonmem", "labels", "records", "store", "units"}
 FACE = {"app", "cli", "devices", "plot", "report"}
-ENGINE = {"diffrax", "equinox", "jax", "jaxtyping", "numpy", "numpyro", "scipy"}
+ENGINE = {"diffrax", "equinox", "jax", "jaxtyping", "numpy", "numpyro", "optimistix", "scipy"}
 HEAVY = {"arviz", "matplotlib", "pandas", "pint", "rich", "typer", "xarray"}
 
 

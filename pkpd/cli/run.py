@@ -17,6 +17,7 @@ from pkpd.cli.output import (
     reporting,
     table,
 )
+from pkpd.cli.records import predict_records
 
 SUFFIXES = (".csv", ".nc", ".parquet")
 PICTURES = (".png", ".svg", ".pdf")
@@ -30,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     model: str,
-    regimen: str = typer.Option(..., help='For instance "aldesleukin 3 MIU sc q24h x28".'),
+    regimen: str = typer.Option("", help='For instance "aldesleukin 3 MIU sc q24h x28".'),
+    data: str = typer.Option("", help="Event records instead of a regimen (.csv, .toml)."),
+    carry: str = typer.Option("nocb", help="Covariates between records: nocb, locf or linear."),
     patients: int = typer.Option(1, help="1 is the typical patient."),
     days: float = typer.Option(0.0, help="How long to look; default the regimen and a week."),
     seed: int = typer.Option(0, help="Seed of the virtual patients."),
@@ -45,11 +48,35 @@ def simulate(
     """Simulates exposures, cells, tumour and outcomes.
 
     Example: pkpd simulate neuroimmunotherapy --regimen "aldesleukin 3 MIU sc q24h x28" --patients 200
+
+    Example: pkpd simulate melatonin --data events.csv --out predictions.csv
     """
+    if data:
+        asked = {"regimen": regimen, "patients": patients > 1, "days": days, "draws": draws, "plot": plot}
+        predict_records(model, data, carry, out, {**asked, "error": error}, as_json, quiet)
+    else:
+        _of_regimen(model, regimen, patients, days, seed, draws, plot, out, error, as_json, quiet, verbose)
+
+
+def _of_regimen(
+    model: str,
+    regimen: str,
+    patients: int,
+    days: float,
+    seed: int,
+    draws: str,
+    plot: str,
+    out: str,
+    error: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Simulates a regimen and prints or writes what it finds."""
     from pkpd.catalogue import load_model
     from pkpd.devices import configure, float64, usable_cores
 
-    _check(patients, days, seed, out, plot, draws)
+    _check(regimen, patients, days, seed, out, plot, draws)
     configure(cores=usable_cores(), cache=True)
     with float64():
         built = load_model(model)
@@ -69,10 +96,12 @@ def simulate(
             typer.echo(f"wrote {path}", err=True)
 
 
-def _check(patients: int, days: float, seed: int, out: str, plot: str, draws: str) -> None:
+def _check(regimen: str, patients: int, days: float, seed: int, out: str, plot: str, draws: str) -> None:
     from pkpd.checks import Findings
 
     findings = Findings()
+    if not regimen:
+        findings.add("--regimen", "must be given", hint="Or give event records by --data.")
     if not 1 <= patients <= 1_000_000:
         findings.add("--patients", "must lie between 1 and 1,000,000", patients)
     if not 0 <= days <= 36_500:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pkpd.checks import fail
 from pkpd.parameters import Scalar
@@ -62,17 +62,20 @@ class Events(eqx.Module):
 
 
 class Jumps(eqx.Module):
-    """What the events do to each patient: amounts that enter a state and input rates that change.
+    """What doses do to each patient: amounts that enter a state and input rates that change.
 
-    `time`, `amount`, `rate` [jumps, patients]; an infusion is two jumps of the rate.
+    `time`, `amount`, `rate` [jumps, patients]; an infusion is two jumps of the rate. At one time jumps of a
+    smaller `order` come first, those of none last. What is `absent` [jumps, patients] is not a dose.
     """
 
     time: Float[Array, "jumps patients"]
     amount: Float[Array, "jumps patients"]
     rate: Float[Array, "jumps patients"]
     state: tuple[str, ...] = eqx.field(static=True)
-    route: tuple[tuple[str, str], ...] = eqx.field(static=True)
-    nominal: tuple[float, ...] = eqx.field(static=True)
+    route: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
+    nominal: tuple[float, ...] = eqx.field(static=True, default=())
+    order: Float[Array, "jumps patients"] | None = None
+    absent: Bool[Array, "jumps patients"] | None = None
 
 
 Route = tuple[str, str]
@@ -87,24 +90,30 @@ def jumps_of(
     patients: int,
 ) -> Jumps:
     """Lag delays a dose, bioavailability scales it; an infusion of given duration keeps its duration."""
-    time, amount, rate, state, routes, nominal = [], [], [], [], [], []
+    columns: list[list[Array]] = [[], [], []]
+    state, routes, nominal = [], [], []
 
-    def add(at: Scalar, jump: Scalar, change: Scalar, route: Route, plan: float) -> None:
-        for values, value in ((time, at), (amount, jump), (rate, change)):
-            values.append(jnp.broadcast_to(value, (patients,)))
-        state.append(entry[route])
-        routes.append(route)
-        nominal.append(float(plan))
+    def add(at: Scalar, jump: Scalar, change: Scalar, route: Route, plan: np.ndarray) -> None:
+        for values, value in zip(columns, (at, jump, change), strict=True):
+            values.append(jnp.broadcast_to(value, (len(plan), patients)))
+        state.extend([entry[route]] * len(plan))
+        routes.extend([route] * len(plan))
+        nominal.extend(plan.tolist())
 
+    alike: dict[tuple[Route, bool], list[int]] = {}
     for i, route in enumerate(events.route):
-        start, absorbed = events.time[i] + lag[route], events.amount[i] * bioav[route]
-        plan = events.nominal[i] + typical_lag[route]
-        if not events.lasting[i]:
+        alike.setdefault((route, bool(events.lasting[i])), []).append(i)
+    for (route, infused), doses in alike.items():
+        index = np.array(doses)
+        late, share = (jnp.broadcast_to(v[route], (1, patients)) for v in (lag, bioav))
+        start, absorbed = events.time[index, None] + late, events.amount[index, None] * share
+        plan = np.array(events.nominal)[index] + typical_lag[route]
+        if not infused:
             add(start, absorbed, 0.0, route, plan)
             continue
-        flow = absorbed / events.duration[i]
-        add(start, 0.0, flow, route, plan)
-        add(start + events.duration[i], 0.0, -flow, route, plan + events.lasting[i])
+        lasts = events.duration[index, None]
+        add(start, 0.0, absorbed / lasts, route, plan)
+        add(start + lasts, 0.0, -absorbed / lasts, route, plan + np.array(events.lasting)[index])
     empty = jnp.zeros((0, patients))
-    stack = [jnp.stack(v) if v else empty for v in (time, amount, rate)]
+    stack = [jnp.concatenate(v) if v else empty for v in columns]
     return Jumps(*stack, state=tuple(state), route=tuple(routes), nominal=tuple(nominal))

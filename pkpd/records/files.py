@@ -1,5 +1,6 @@
 """Where questions are, and what kind of file one is given."""
 
+import re
 from pathlib import Path
 
 from pkpd.catalogue import check_model_file, read_toml, shipped
@@ -54,20 +55,38 @@ def question_path(name_or_path: str | Path) -> Path:
 
 
 def check_file(name: str) -> list[Fault]:
-    """All faults of a model, fit or arms file."""
+    """All faults of a model, fit, arms or records file."""
     from pkpd.arms import check_arms
+    from pkpd.dosing import load_records
     from pkpd.records.resolve import load_question, resolve
 
     path = Path(name)
     if path.is_file() and path.suffix not in (".csv", ".toml"):
-        rule = "must be an arms file (.csv), or a model or a question (.toml)"
+        rule = "must be an arms or records file (.csv), or a model, a question or records (.toml)"
         return [Fault("", rule, path.suffix or "a file without an ending", file=name)]
-    if name.endswith(".csv"):
+    if name.endswith(".csv") and not _is_events(path):
         return check_arms(name)
-    if not is_question(name):
-        return check_model_file(name)
     try:
-        resolve(load_question(name))
+        if _is_events(path):
+            load_records(path)
+        elif is_question(name):
+            resolve(load_question(name))
+        else:
+            return check_model_file(name)
     except InputError as error:
         return list(error.faults)
     return []
+
+
+def _is_events(path: Path) -> bool:
+    """Whether a file is one of dose records: columns with a time and no arm, or tables `[[record]]`."""
+    if not path.is_file():
+        return False
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            names = set(re.split(r"[\s,;]+", file.readline(10_000).lower()))
+        return "time" in names and not names & {"study", "arm", "endpoint"}
+    try:
+        return "record" in read_toml(path, str(path))
+    except InputError:
+        return False

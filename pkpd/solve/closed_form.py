@@ -10,9 +10,10 @@ from pkpd.checks import fail
 from pkpd.dosing.events import Events
 from pkpd.model import Model
 from pkpd.solve.cascade import Cascade
-from pkpd.solve.solver import AbstractSolver, jumps_of, start_states, start_times
+from pkpd.solve.solver import AbstractSolver, Repeated, first_dose, jumps_of, start_states, start_times
+from pkpd.solve.steady import steady
 from pkpd.solve.structure import structure
-from pkpd.solve.timeline import merge
+from pkpd.solve.timeline import Timeline, merge
 
 State = dict[str, Array]
 
@@ -24,25 +25,36 @@ class ClosedForm(AbstractSolver):
     """
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
-        blocks = structure(model).cascade
-        _require_linear(model)
-        jumps = jumps_of(model, events, patients)
         start, back = start_times(times)
-        breaks, amount, rate, place = merge(jumps, start)
-        inflow = {s: jnp.cumsum(r, axis=0)[:-1] for s, r in rate.items()}
-        cascade = Cascade(model, blocks)
-        first = start_states(model, patients)
+        jumps = jumps_of(model, events, patients)
+        wanted = jnp.broadcast_to(jnp.asarray(start)[:, None], (len(start), patients))
+        clocks = first_dose(model, jumps), jnp.zeros(patients)
+        return {s: v[back] for s, v in self.path(model, merge(jumps, wanted), *clocks).items()}
 
-        def segment(y: State, x: tuple[Array, State, State]) -> tuple[State, State]:
-            length, amount, rate = x
+    def path(self, model: Model, timeline: Timeline, since: State, start: Array) -> State:
+        _require_linear(model)
+        breaks, amount, rate, place, (covariates, later) = timeline
+        if later is not None:
+            raise self._lacks("states while covariates change between records")
+        inflow = {s: jnp.cumsum(r, axis=0)[:-1] for s, r in rate.items()}
+        blocks = structure(model).cascade
+        fixed = None if covariates else Cascade(model, blocks)
+
+        def segment(y: State, x: tuple[Array, State, State, State]) -> tuple[State, State]:
+            length, amount, rate, at = x
             y = y | {s: y[s] + amount[s] for s in amount}
-            later = cascade.flow(y, length, rate)
+            later = (fixed or Cascade(model.under(at), blocks)).flow(y, length, rate)
             return later, later
 
-        steps = (jnp.diff(breaks, axis=0), {s: v[:-1] for s, v in amount.items()}, inflow)
+        first = start_states(model.under({c: v[0] for c, v in covariates.items()}), breaks.shape[1])
+        steps = (jnp.diff(breaks, axis=0), {s: v[:-1] for s, v in amount.items()}, inflow, covariates)
         _, path = jax.lax.scan(segment, first, steps)
         whole = {s: jnp.concatenate([first[s][None], path[s]]) for s in first}
-        return {s: jnp.take_along_axis(v, place, axis=0)[back] for s, v in whole.items()}
+        return {s: jnp.take_along_axis(v, place, axis=0) for s, v in whole.items()}
+
+    def settle(self, model: Model, state: str, dose: Repeated) -> State:
+        _require_linear(model)
+        return steady(Cascade(model, structure(model).cascade), state, dose)
 
 
 def nonlinear(model: Model) -> list[str]:

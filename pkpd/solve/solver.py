@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pkpd.checks import InputError, fail
 from pkpd.dosing import events as dosing
 from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.quadrature import STAGES, nodes_of
+from pkpd.solve.timeline import Timeline
 
 
 class Along(NamedTuple):
@@ -22,6 +24,20 @@ class Along(NamedTuple):
     edges: np.ndarray
     at: dict[str, Array]
     inside: dict[str, Array]
+
+
+class Repeated(NamedTuple):
+    """A dose of an `amount`, or of a `rate` for a `duration`, given every `interval` and felt after a `lag`;
+    at most `earlier` of those before the last are still to be felt, or still running, when it is given.
+    Where it is `endless` its rate has never stopped."""
+
+    interval: Array
+    lag: Array
+    amount: Array
+    rate: Array
+    duration: Array
+    earlier: int
+    endless: Array | None = None
 
 
 class AbstractSolver(eqx.Module):
@@ -38,6 +54,27 @@ class AbstractSolver(eqx.Module):
         solver does not apply to the model, naming what is missing.
         """
         raise NotImplementedError
+
+    def path(
+        self, model: Model, timeline: Timeline, since: dict[str, Array], start: Array
+    ) -> dict[str, Array]:
+        """State paths -> [times, patients] at each patient's own times of a timeline.
+
+        Parameters of the model are those of all, of patients [patients] or of the time between two breaks
+        [breaks - 1, patients]. `start` is what the clock shows at the first break, `since` when it showed the
+        first dose of each drug. Raises `InputError` where the solver has no such path.
+        """
+        raise self._lacks("a timeline of its own for each patient")
+
+    def settle(self, model: Model, state: str, dose: Repeated) -> dict[str, Array]:
+        """By how much a dose that has been repeated for ever has moved the states, just before the last one.
+
+        Raises `InputError` where the solver finds no steady state.
+        """
+        raise self._lacks("a steady state")
+
+    def _lacks(self, what: str) -> InputError:
+        return fail("solver", f"must not be {type(self).__name__}, which has no way to find {what}")
 
     def finer(self) -> "AbstractSolver | None":
         """The same solver with a smaller error, so that the difference tells its own; None if it has none."""
@@ -80,9 +117,10 @@ def start_times(times: Sequence[float]) -> tuple[list[float], np.ndarray]:
 
 def first_dose(model: Model, jumps: Jumps) -> dict[str, Array]:
     """Time of each drug's first dose [patients]; infinite where there is none."""
+    given = jumps.time if jumps.absent is None else jnp.where(jumps.absent, jnp.inf, jumps.time)
     found = {}
     for drug in model.drugs:
-        times = [jumps.time[i] for i, s in enumerate(jumps.state) if s.startswith(f"{drug.name}.")]
+        times = [given[i] for i, s in enumerate(jumps.state) if s.startswith(f"{drug.name}.")]
         found[drug.name] = earliest(times) if times else jnp.full(jumps.time.shape[1:], jnp.inf)
     return found
 
