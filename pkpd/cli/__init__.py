@@ -1,5 +1,9 @@
 """The command line: `pkpd COMMAND`."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import typer
 
 from pkpd.cli import catalogue, estimate, output, run
@@ -11,18 +15,43 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=f"Dosing models fitted to the outcomes that trial arms report. {output.DISCLAIMER}",
 )
+STRUCTURES = typer.Option([], metavar="FILE.py", help="Your own structures in Python; the file is run.")
 for module in (catalogue, run, estimate):
     module.register(app)
 
 
 @app.callback(invoke_without_command=True)
-def root(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
-    """Options that need no command."""
+def root(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    structures: list[str] = STRUCTURES,
+) -> None:
+    """Options that stand before the command."""
+    for path in structures:
+        output.reporting(run_file)(path)
     if version:
         from importlib.metadata import version as installed
 
         typer.echo(f"pkpd {installed('pkpd')}")
         raise typer.Exit
+
+
+def run_file(path: str) -> None:
+    """Runs a user's Python file, after which model files find its classes by name."""
+    from pkpd.checks import fail
+
+    file = Path(path)
+    if file.suffix != ".py" or not file.is_file():
+        raise fail("--structures", "must be a Python file (.py) that exists", path)
+    name = f"structures_of_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise fail("--structures", "must run without an error", path, f"{told}.") from error
 
 
 def main() -> None:
