@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import lsoda
+from benchmarks import lsoda, records
 from benchmarks.metric import relative
 from benchmarks.workloads import WORKLOADS, Workload
 from pkpd.devices import compile_options, configure
@@ -66,27 +66,40 @@ def timed(call: Callable[[], Any]) -> tuple[float, float]:
     return first, min(later)
 
 
-def measure(
-    workload: Workload, name: str, setting: float, what: str, count: int, cores: int
-) -> dict[str, Any]:
-    """Seconds, compile time, memory, and the outputs of the first patients."""
+def by_lsoda(key: str, setting: float, count: int) -> tuple[Any, float]:
+    """Outputs by scipy, and the seconds."""
+    if key == "records":
+        return records.by_lsoda(count, setting)
+    workload = WORKLOADS[key]
     model = workload.load()
-    patients = workload.patients(model, count)
+    own, events = individualise(model, workload.patients(model, count)), bind(model, workload.regimen)
+    lsoda.states(own, events, workload.times[:2], 1, setting)
+    begin = time.perf_counter()
+    states = lsoda.states(own, events, workload.times, count, setting)
+    return signals(own, events, workload, states, count), time.perf_counter() - begin
+
+
+def given(key: str, solver: AbstractSolver, count: int) -> tuple[Any, Callable[[Any, Any], Any], int]:
+    """Patients or records, outputs as a function of them and of parameters, and how many parameters."""
+    if key == "records":
+        return *records.observed(solver, count), len(records.SLOPES)
+    workload = WORKLOADS[key]
+    patients = workload.patients(workload.load(), count)
+    return patients, outputs(workload, solver, count), len(workload.slopes)
+
+
+def measure(key: str, name: str, setting: float, what: str, count: int, cores: int) -> dict[str, Any]:
+    """Seconds, compile time, memory, and the outputs of the first patients."""
     if name == "LSODA":
-        own, events = individualise(model, patients), bind(model, workload.regimen)
-        lsoda.states(own, events, workload.times[:2], 1, setting)
-        begin = time.perf_counter()
-        states = lsoda.states(own, events, workload.times, count, setting)
-        seconds, compiled = time.perf_counter() - begin, 0.0
-        found = signals(own, events, workload, states, count)
+        (found, seconds), compiled = by_lsoda(key, setting, count), 0.0
     else:
-        function = outputs(workload, solver_of(name, setting, cores), count)
+        who, function, slopes = given(key, solver_of(name, setting, cores), count)
         if what == "gradient":
             function = jax.value_and_grad(lambda p, x, f=function: f(p, x)[-1, -1].mean(), argnums=1)
         run = jax.jit(function, compiler_options=compile_options())
-        x = jnp.zeros(len(workload.slopes))
-        first, seconds = timed(lambda: run(patients, x))
-        compiled, found = first - seconds, run(patients, x)
+        x = jnp.zeros(slopes)
+        first, seconds = timed(lambda: run(who, x))
+        compiled, found = first - seconds, run(who, x)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     few = np.asarray(found)[..., :FEW] if what == "value" else None
     return {"seconds": seconds, "compile": compiled, "memory": memory, "few": few}
@@ -96,7 +109,7 @@ def main() -> None:
     """Prints the measurement; outputs of few patients go into the folder or are compared with those there."""
     key, name, setting, what, count, cores, folder = sys.argv[1:]
     configure(cores=int(cores), cache=Path(folder) / "cache" if what == "cached" else None)
-    found = measure(WORKLOADS[key], name, float(setting), what, int(count), int(cores))
+    found = measure(key, name, float(setting), what, int(count), int(cores))
     few, exact = found.pop("few"), Path(folder) / f"{key}.npy"
     if few is not None and not exact.exists():
         np.save(exact, few)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import TITLES
 from pkpd.plot import save
 from pkpd.plot.style import BLUE, GREEN, ORANGE, VERMILION, describe, panels, styled
 
@@ -22,7 +22,7 @@ eight patients, relative to an output or to a thousandth of its largest size, ag
 def draw(rows: list[dict[str, str]], path: Path) -> None:
     """Values on one core; a line joins the settings of a solver."""
     values = [r for r in rows if r["what"] == "value" and r["cores"] == "1" and r["error"]]
-    keys = [key for key in WORKLOADS if sum(r["workload"] == key for r in values) > 2]
+    keys = [key for key in TITLES if sum(r["workload"] == key for r in values) > 2]
     figure, axes = panels(1, len(keys), 3.6, sharey=True)
     describe(figure, "Speed against accuracy on one core", CAPTION)
     for axis, key in zip(axes[0], keys, strict=True):
@@ -33,7 +33,7 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
             )
             if points:
                 axis.loglog(*zip(*points, strict=True), marker=mark, color=colour, label=label)
-        axis.set_title(re.split("[:,]", WORKLOADS[key].title)[0])
+        axis.set_title(re.split("[:,]", TITLES[key])[0])
         axis.set_xlabel("largest relative error")
         axis.legend()
     axes[0][0].set_ylabel("patients per second")

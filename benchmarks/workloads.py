@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import records
 from pkpd.catalogue import load_model
 from pkpd.model import Model
 from pkpd.population import Patients
@@ -97,3 +98,4 @@ WORKLOADS = {
     "shipped": _shipped(28),
     "shipped84": _shipped(84),
 }
+TITLES = {key: workload.title for key, workload in WORKLOADS.items()} | {"records": records.TITLE}
