@@ -84,6 +84,7 @@ def test_templates_pass_the_check(run, tmp_path, kind):
         (("fit", "lissoni1995/joint", "--out", "no/x.json"), "must lie in a folder that exists"),
         (("fit", "lissoni1995/joint", "--out", "x.txt"), "must end in .json"),
         (("fit", "lissoni1995/joint", "--quick", "--seal"), "a quick look is no answer"),
+        (("fit", "lissoni1995/joint", "--quick", "--keep", "kept"), "a quick look does not sample"),
         (
             ("simulate", "melatonin", "--regimen", "melatonin 4 mg po", "--plot", "no/x.png"),
             "must lie in a folder that exists",
