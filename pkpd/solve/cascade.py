@@ -14,6 +14,7 @@ McCurdy A, Ng KC, Parlett BN. Math Comp 1984;43:501-528, doi 10.1090/S0025-5718-
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -39,18 +40,19 @@ def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
     first, with all transfer coefficients one. Those of runs of ordered rates are found from shorter runs, or
     from a series where the rates hardly differ.
     """
-    rank = max(map(jnp.ndim, (*rates, time)))
-    low, *others = _in_order(tuple(r.reshape((1,) * (rank - jnp.ndim(r)) + jnp.shape(r)) for r in rates))
-    above = jnp.stack(jnp.broadcast_arrays(jnp.zeros_like(low), *(r - low for r in others)))
-    found = jnp.exp(-above * time)
+    low, *others = _in_order(rates)
+    above = (jnp.zeros_like(low), *(r - low for r in others))
+    found = [jnp.exp(-r * time) for r in above]
     for size in range(2, len(rates) + 1):
-        runs = len(rates) + 1 - size
-        found = _runs(tuple(above[i : i + runs] for i in range(size)), found[:-1], found[1:], time)
+        runs = [above[i : i + size] for i in range(len(found) - 1)]
+        found = [
+            _run(run, first, last, time) for run, (first, last) in zip(runs, pairwise(found), strict=True)
+        ]
     return jnp.exp(-low * time) * found[0]
 
 
-def _runs(rates: tuple[Array, ...], first: Array, last: Array, time: Array) -> Array:
-    """From the same without the last and without the first of some ordered rates, for all runs of a size."""
+def _run(rates: tuple[Array, ...], first: Array, last: Array, time: Array) -> Array:
+    """From the same without the last and without the first of some ordered rates."""
     gap = rates[-1] - rates[0]
     near = gap * time < _NEAR
     far = (first - last) / jnp.where(near, 1.0, gap)
@@ -83,9 +85,8 @@ def _close_derivative(at: tuple, change: tuple) -> tuple[Array, Array]:
     found = _close(rates, scale, time)
     entering = _close(rates[1:], scale, time) if len(rates) > 1 else jnp.zeros(())
     slope = (entering - rates[0] * found) * change[2]
-    twice = _close((*rates, jnp.stack(jnp.broadcast_arrays(*rates))), scale, time)
-    for g, tangent in zip(twice, change[0], strict=True):
-        slope = slope - g * tangent
+    for rate, tangent in zip(rates, change[0], strict=True):
+        slope = slope - _close((*rates, rate), scale, time) * tangent
     return found, slope
 
 
@@ -171,14 +172,14 @@ class Cascade:
         return {s: found.get(s, jnp.zeros(())) for s in self.names}
 
     def _after(self, ways: Sequence[Way], time: Array) -> dict[Way, Array]:
-        """The divided difference along each way. Those of one length are found side by side, which makes
-        programs small."""
+        """The divided difference along each way; one loop for those of a length keeps programs small."""
         rates, found = self._all_rates, {}
         rates = rates.reshape(len(rates), *(1,) * (jnp.ndim(time) - rates.ndim + 1), *rates.shape[1:])
         for length in sorted({len(way.rates) for way in ways}):
             alike = [way for way in ways if len(way.rates) == length]
             columns = (jnp.array(column) for column in zip(*(way.rates for way in alike), strict=True))
-            found |= zip(alike, divided_difference(tuple(rates[c] for c in columns), time), strict=True)
+            some = tuple(rates[c] for c in columns)
+            found |= zip(alike, jax.lax.map(lambda r: divided_difference(r, time), some), strict=True)
         return found
 
 
