@@ -207,17 +207,19 @@ def _check(model: Model, records: Records, findings: Findings) -> Shaped[np.ndar
 def _targets(model: Model, records: Records, findings: Findings) -> Shaped[np.ndarray, " all"]:
     """Where each record's dose goes: a route or a state, `""` for none."""
     dose = np.isin(records.evid, DOSES)
-    names, back = np.unique(np.where(dose, records.cmt, ""), return_inverse=True)
+    names, back = np.unique(records.cmt[dose], return_inverse=True)
     found = []
     for k, name in enumerate(names):
-        rows = np.flatnonzero((back == k) & dose)
         try:
-            found.append(target(model, str(name)) if len(rows) else "")
+            found.append(target(model, str(name)))
         except InputError as error:
             found.append("")
             for fault in error.faults:
+                rows = np.flatnonzero(dose)[back == k]
                 _tell(records, rows, "cmt", fault.rule, findings, fault.value, fault.hint)
-    return np.array(found, str)[back]
+    where = np.full(len(records), "", object)
+    where[dose] = np.array(found, object)[back]
+    return where.astype(str)
 
 
 def _tell(

@@ -4,7 +4,11 @@ Patients are the trailing axis of every array and parameters broadcast against i
 part of the design and not an error.
 """
 
+import shutil
+from pathlib import Path
+
 import jax
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -18,3 +22,12 @@ settings.load_profile("pkpd")
 
 def pytest_addoption(parser):
     parser.addoption("--write", action="store_true", help="Write tables anew that the checks keep.")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the fictitious models."""
+    for path in (Path(__file__).parent / "data").glob("*.toml"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -8,7 +8,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,36 +24,12 @@ from pkpd.catalogue import (
 )
 from pkpd.catalogue.assembly import assemble
 from pkpd.checks import InputError
-from pkpd.model import Model
 from pkpd.response import ExposureResponse, WeibullSurvival, WHOResponse
 from pkpd.units import to_system
+from tests.doctored import DATA, at, edited
 
-DATA = Path(__file__).parent / "data"
 FAULTS = tomllib.loads((DATA / "faults" / "models.toml").read_text(encoding="utf-8"))
 LISTED = "Known: drugx.toml, drugy.toml, illness.toml."
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the fictitious models."""
-    for path in DATA.glob("*.toml"):
-        shutil.copy(path, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def edited(name: str, old: str, new: str) -> list[str]:
-    """What is wrong with a model of the working directory after one replacement."""
-    path = Path(name)
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1, old
-    path.write_text(text.replace(old, new), encoding="utf-8")
-    return [str(fault) for fault in check_model_file(path)]
-
-
-def at(model: Model, path: str) -> float:
-    """A parameter as a number."""
-    return np.asarray(model.get(path)).item()
 
 
 # ---------------------------------------------------------------- what a good file gives

@@ -1,41 +1,16 @@
 """Covariates that act on parameters, by model files."""
 
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pkpd.catalogue import check_model_file, load_card, load_model
-from pkpd.model import Model
+from pkpd.catalogue import load_card, load_model
+from tests.doctored import at, edited
 
-DATA = Path(__file__).parent / "data"
 MEANT = (
     "must be e_<covariate>_<parameter>, a covariate of [covariates] and a parameter of this table, "
     'but is "e_age_vc".'
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the fictitious models."""
-    for path in DATA.glob("*.toml"):
-        shutil.copy(path, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def edited(name: str, old: str, new: str) -> list[str]:
-    """What is wrong with a model of the working directory after one replacement."""
-    path = Path(name)
-    text = path.read_text("utf-8")
-    assert text.count(old) == 1, old
-    path.write_text(text.replace(old, new), "utf-8")
-    return [str(fault) for fault in check_model_file(path)]
-
-
-def at(model: Model, path: str) -> float:
-    return np.asarray(model.get(path)).item()
 
 
 def test_covariates_act_on_parameters(folder: Path) -> None:

@@ -150,3 +150,19 @@ def test_a_name_that_the_package_has_is_refused(tmp_path):
     found = pkpd("--structures", str(tmp_path / "twice.py"), "check", str(clash))
     assert found.returncode == 2
     assert "pk.structure: must be the name of one class" in found.stderr
+
+
+def test_a_parameter_may_be_called_like_an_effect(tmp_path):
+    (tmp_path / "like.py").write_text(
+        "from pkpd import parameter\nfrom pkpd.pk import OneCompartment\n"
+        'class Like(OneCompartment):\n    e_top: float = parameter("top", "1")\n',
+        "utf-8",
+    )
+    run_file(str(tmp_path / "like.py"))
+    text = (OWN / "saturable.toml").read_text("utf-8")
+    numbers = text[text.index("vmax") : text.index("v = ")]
+    where = 'source = "smith2019", at = "Table 3" }'
+    own = f'cl = {{ value = 1, unit = "L/h", {where}\ne_top = {{ value = 2, unit = "1", {where}\n'
+    path = tmp_path / "like.toml"
+    path.write_text(text.replace(numbers, own).replace('"Saturable"', '"Like"'), "utf-8")
+    assert float(load_model(path).get("drugs.e_top")) == 2.0

@@ -18,7 +18,8 @@ def effect_keys(
 ) -> dict[str, tuple[str, str]]:
     """The keys of a table that are effects, each with its covariate and its parameter."""
     pairs = {f"e_{c}_{p}": (c, p) for c in covariates for p in parameters}
-    for key in (key for key in sheet.table if key.startswith("e_") and key not in pairs):
+    strange = (key for key in sheet.table if key.startswith("e_") and key not in {*pairs, *parameters})
+    for key in strange:
         rule = "must be e_<covariate>_<parameter>, a covariate of [covariates] and a parameter of this table"
         sheet.findings.add(sheet.at(key), rule, key[:60])
     return {key: pairs[key] for key in sheet.table if key in pairs}

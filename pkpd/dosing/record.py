@@ -155,15 +155,17 @@ def checked(
 
     `also` tells what else is wrong with records; cells at fault stand in them as 0 or "", covariates as NaN.
     """
-    whole = not findings.faults and len(columns.number) > 0
-    if whole:
-        columns = _filled(columns)
-        record_rules.check(columns, broken)
+    if findings.faults or not len(columns.number):
+        broken.tell(findings, places)
+        findings.raise_if_any()
+    columns = _filled(columns)
+    record_rules.check(columns, broken)
     broken.tell(findings, places)
-    if whole and also:
-        also(_built(columns, given, findings.file, places), findings)
+    records = _built(columns, given, findings.file, places)
+    if also:
+        also(records, findings)
     findings.raise_if_any()
-    return _built(columns, given, findings.file, places)
+    return records
 
 
 def _built(columns: Columns, given: tuple[str, ...], file: str, places: Places) -> Records:

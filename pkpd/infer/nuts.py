@@ -56,11 +56,16 @@ def sample(
         z = centre + spread @ u
         return -problem.log_density(normal.coordinates.point(z)) - normal.coordinates.log_jacobian(z)
 
+    def tell(done: int) -> None:
+        message = f"sampling the posterior: {done} of {total} iterations in each of {chains} chains"
+        say(message, done / total)
+
     blocks = []
+    tell(0)
     for found in _blocks(potential, (chains, len(centre)), warmup, seed, keep):
         blocks.append(found)
         done = min(BLOCK * len(blocks), total)
-        say(f"sampling the posterior: {done} of {total} iterations in each of {chains} chains", done / total)
+        tell(done)
         if done == total:
             break
     white, energy, diverging, steps, total_energy = (
@@ -127,7 +132,7 @@ def _same_density(potential: Callable[[jax.Array], jax.Array], state: Any) -> No
     now, then = jax.jit(potential)(state.z[0]), state.potential_energy[0]
     if not abs(now - then) <= 1e-6 * (1.0 + abs(then)):
         rule = "must hold draws of today's density (the code or the model has changed since)"
-        raise fail("--keep", rule, f"{-then:.6f} instead of {-now:.6f}", "Choose an empty folder.")
+        raise fail("keep", rule, f"{-then:.6f} instead of {-now:.6f}", "Choose an empty folder.")
 
 
 def _over_chains(function: Callable[[Any], Any], chains: int) -> Callable[[Any], Any]:

@@ -61,13 +61,14 @@ def check_file(name: str) -> list[Fault]:
     from pkpd.records.resolve import load_question, resolve
 
     path = Path(name)
+    events = _is_events(path)
     if path.is_file() and path.suffix not in (".csv", ".toml"):
         rule = "must be an arms or records file (.csv), or a model, a question or records (.toml)"
         return [Fault("", rule, path.suffix or "a file without an ending", file=name)]
-    if name.endswith(".csv") and not _is_events(path):
+    if name.endswith(".csv") and not events:
         return check_arms(name)
     try:
-        if _is_events(path):
+        if events:
             load_records(path)
         elif is_question(name):
             resolve(load_question(name))
@@ -80,13 +81,11 @@ def check_file(name: str) -> list[Fault]:
 
 def _is_events(path: Path) -> bool:
     """Whether a file is one of dose records: columns with a time and no arm, or tables `[[record]]`."""
-    if not path.is_file():
-        return False
-    if path.suffix == ".csv":
+    try:
+        if path.suffix != ".csv":
+            return path.suffix == ".toml" and "record" in read_toml(path, str(path))
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             names = set(re.split(r"[\s,;]+", file.readline(10_000).lower()))
         return "time" in names and not names & {"study", "arm", "endpoint"}
-    try:
-        return "record" in read_toml(path, str(path))
-    except InputError:
+    except (InputError, OSError):
         return False

@@ -155,7 +155,6 @@ class Cascade:
 
     def flow(self, y: State, time: Array, rate: State) -> State:
         """States after `time` from `y` (missing ones are zero), with a constant inflow `rate` into some."""
-
         entering = [
             (target, given, Way(path, constant), share)
             for values, constant in ((y, False), (rate, True))
