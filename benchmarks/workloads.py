@@ -61,7 +61,7 @@ def sobol_patients(model: Model, count: int) -> Patients:
 def _shipped(days: int) -> Workload:
     slopes = ("aldesleukin.cl", "stimulus.ec50", "effector.kout", "tumour.kg")
     outputs = ("aldesleukin.pool.level", "effector.level", "memory.value", "tumour.size")
-    weeks = tuple(7.0 * 24.0 * np.arange(1.0, 53.0))
+    weeks = tuple(7.0 * np.arange(1.0, 53.0))  # days, the unit of the model
     title = f"shipped model, {days} days of dosing, a year"
     return Workload(
         title, "neuroimmunotherapy", SHIPPED.format(n=days), outputs, weeks, slopes, sobol_patients
