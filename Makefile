@@ -23,6 +23,7 @@ slow: $(VENV)/.installed-test               # the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/.installed-test              # timings side by side
+	$(BIN)/python -m benchmarks.fit
 	$(BIN)/python -m benchmarks
 
 studies: $(VENV)/.installed                 # the accuracy of the solver, and every stored question anew

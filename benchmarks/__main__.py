@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import fit
 from benchmarks.picture import draw
 from benchmarks.workloads import TITLES
 from pkpd.devices import versions
@@ -148,6 +149,7 @@ def page(rows: list[dict[str, str]]) -> str:
         lines += ["| solver | setting | what | patients | cores | error | patients/s | compile s | peak MB |"]
         lines += ["|---|---|---|---|---|---|---|---|---|"]
         lines += [f"| {' | '.join(list(row.values())[1:])} |" for row in rows if row["workload"] == key]
+    lines += ["", *fit.told()] if fit.RESULT.is_file() else []
     return "\n".join(lines) + "\n"
 
 

@@ -10,12 +10,11 @@ from pkpd.infer.settings import GATES
 from pkpd.likelihood.counts import clopper_pearson
 from pkpd.records import load_answer, question_names, resolve
 
-UNANSWERED = {"lissoni1995/protocol"}
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
 
 
-def test_every_question_has_an_answer_or_is_named_as_open():
-    assert set(question_names()) - set(STORED) == UNANSWERED
+def test_every_question_has_an_answer():
+    assert set(question_names()) == set(STORED)
 
 
 @pytest.fixture(scope="module", params=STORED)
