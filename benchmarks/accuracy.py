@@ -192,6 +192,61 @@ def rows_of(problem: Problem, index: int) -> list[dict[str, str]]:
     return rows
 
 
+OWN = {"cumulative hazard": 3e-7, "melatonin.po.depot": 1e-6}  # errors of the reference itself, else 1e-8
+LIMITS = {USUAL: 1e-4, FINE: 1e-6}
+
+
+class Found(NamedTuple):
+    """Of a setting: the largest error of each draw, of its probabilities [draws], and for each quantity the
+    share of draws whose error its estimate covers (or which is the reference's own)."""
+
+    worst: np.ndarray
+    probabilities: np.ndarray
+    covered: dict[str, float]
+
+
+def stored() -> list[dict[str, str]]:
+    """The rows of the table."""
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def found_at(rows: list[dict[str, str]], per_day: float) -> Found:
+    """What the table says of a setting."""
+    mine = [row for row in rows if float(row["per_day"]) == per_day]
+    names = [key.removesuffix(", error") for key in rows[0] if key.endswith(", error")]
+    tables = [
+        {n: np.array([float(row[f"{n}, {kind}"]) for row in mine]) for n in names}
+        for kind in ("error", "estimate")
+    ]
+    covered = {n: float(np.mean((v <= tables[1][n]) | (v < OWN.get(n, 1e-8)))) for n, v in tables[0].items()}
+    chances = [v for n, v in tables[0].items() if "." not in n and n != "cumulative hazard"]
+    return Found(np.max(list(tables[0].values()), axis=0), np.max(chances, axis=0), covered)
+
+
+def told() -> list[str]:
+    """The lines of the page."""
+    lines = ["## Random draws of the priors under random regimens", ""]
+    lines += [f"`accuracy.csv`: {REGIMENS} regimens with {DRAWS} draws each, all states and outcomes.", ""]
+    heads = (
+        "panels a day",
+        "median",
+        "95 %",
+        "worst",
+        "within",
+        "worst of a probability",
+        "covered, at least",
+    )
+    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for per_day, limit in LIMITS.items():
+        found = found_at(stored(), per_day)
+        middle, high, most = (f"{v:.1e}" for v in np.quantile(found.worst, [0.5, 0.95, 1.0]))
+        share = f"{np.mean(found.worst <= limit):.1%} within {limit:.0e}"
+        cells = [middle, high, most, share, f"{found.probabilities.max():.1e}"]
+        lines += [f"| {per_day:g} | {' | '.join(cells)} | {min(found.covered.values()):.1%} |"]
+    return lines
+
+
 def main() -> None:
     """Runs what is missing, and collects the table once nothing is."""
     configure(cache=True)
