@@ -120,6 +120,9 @@ def _offset(jumps: Jumps, layout: Layout, index: np.ndarray) -> Array:
     length = jnp.asarray(layout.length)[:, None, None]
     after = jumps.time[index] - layout.start[:, None, None]
     tie = NEAR * length
+    after = jnp.where(
+        jnp.abs(after) <= tie, after - stop_gradient(after), after
+    )  # rounding, but not the slope
     inside = jnp.where(after < -tie, 0.0, jnp.where(after > length - tie, length, after))
     return jnp.where((index >= 0)[:, :, None], inside, length)
 

@@ -177,3 +177,17 @@ def test_a_lag_beyond_reach_is_not_a_lost_dose(model):
     own = individualise(late, sample_patients(model, 2))
     found = Multirate().states(own, bind(model, "aldesleukin 3 MIU sc"), (10.0,), 2)
     assert np.isnan(found["effector.level"]).all()
+
+
+def test_the_time_of_day_of_a_schedule_does_not_matter(model):
+    """At 03:56 a day's start and its doses differ by rounding, and both drugs are given at once."""
+    sharp = model.replace({"potentiation.ec50": 20.0, "potentiation.pmax": 5.0})
+    own = individualise(sharp, sample_patients(model, 4, 3))
+    found = []
+    for clock, late in (("00:00", 0.0), ("03:56", 236.0 / 1440.0)):
+        at = f"at {clock}"
+        text = f"aldesleukin 0.46 MIU sc q24h x7 {at} + melatonin 47 mg po q24h x7 {at}"
+        events, times = bind(model, text), [late + t for t in (0.25, 1.0, 3.0, 5.0, 7.0)]
+        run = jax.jit(lambda m, e=events, t=tuple(times): Multirate().states(m, e, t, 4)["effector.level"])
+        found.append(np.asarray(run(own)))
+    assert found[1] - 1.0 == pytest.approx(found[0] - 1.0, rel=1e-9)
