@@ -215,19 +215,20 @@ def found_at(rows: list[dict[str, str]], per_day: float) -> Found:
     """What the table says of a setting."""
     mine = [row for row in rows if float(row["per_day"]) == per_day]
     names = [key.removesuffix(", error") for key in rows[0] if key.endswith(", error")]
-    tables = [
+    error, estimate = (
         {n: np.array([float(row[f"{n}, {kind}"]) for row in mine]) for n in names}
         for kind in ("error", "estimate")
-    ]
-    covered = {n: float(np.mean((v <= tables[1][n]) | (v < OWN.get(n, 1e-8)))) for n, v in tables[0].items()}
-    chances = [v for n, v in tables[0].items() if "." not in n and n != "cumulative hazard"]
-    return Found(np.max(list(tables[0].values()), axis=0), np.max(chances, axis=0), covered)
+    )
+    covered = {n: float(np.mean((v <= estimate[n]) | (v < OWN.get(n, 1e-8)))) for n, v in error.items()}
+    chances = [v for n, v in error.items() if "." not in n and n != "cumulative hazard"]
+    return Found(np.max(list(error.values()), axis=0), np.max(chances, axis=0), covered)
 
 
 def told() -> list[str]:
     """The lines of the page."""
-    lines = ["## Random draws of the priors under random regimens", ""]
-    lines += [f"`accuracy.csv`: {REGIMENS} regimens with {DRAWS} draws each, all states and outcomes.", ""]
+    rows, lines = stored(), ["## Random draws of the priors under random regimens", ""]
+    lines += [f"`accuracy.csv`: {REGIMENS} regimens with {DRAWS} draws each, all states and outcomes."]
+    lines += ["They are of before the mend of doses at one clock time, and are to be drawn anew.", ""]
     heads = (
         "panels a day",
         "median",
@@ -239,7 +240,7 @@ def told() -> list[str]:
     )
     lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for per_day, limit in LIMITS.items():
-        found = found_at(stored(), per_day)
+        found = found_at(rows, per_day)
         middle, high, most = (f"{v:.1e}" for v in np.quantile(found.worst, [0.5, 0.95, 1.0]))
         share = f"{np.mean(found.worst <= limit):.1%} within {limit:.0e}"
         cells = [middle, high, most, share, f"{found.probabilities.max():.1e}"]

@@ -56,7 +56,7 @@ def told() -> list[str]:
     rows = [(f"quick look, {what} cache", found[what]) for what in ("empty", "filled")]
     rows.append(("whole fit, as its stored answer says", found["whole"]))
     lines = [f"## The fit `{QUESTION}`", ""]
-    lines += [f"A gradient takes {1e3 * gradient:.0f} ms on one core; {found['cores']} cores.", ""]
+    lines += [f"A gradient takes {1e3 * gradient:.0f} ms; the machine has {found['cores']} cores.", ""]
     lines += ["| what | seconds | gradients |", "|---|---|---|"]
     return lines + [f"| {what} | {seconds:,.0f} | {seconds / gradient:,.0f} |" for what, seconds in rows]
 

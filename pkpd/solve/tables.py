@@ -114,15 +114,13 @@ def table_of(
 def _offset(jumps: Jumps, layout: Layout, index: np.ndarray) -> Array:
     """Times of jumps after the start of their cell [kinds, slots, patients]; an absent jump is at its end.
 
-    A jump in a cell before or after is at the edge. One at the start itself moves with its dose, one at the
-    end does not, because it belongs to the next cell.
+    A jump in a cell before or after is at the edge. One at the start itself, but for rounding, moves with its
+    dose; one at the end does not, because it belongs to the next cell.
     """
     length = jnp.asarray(layout.length)[:, None, None]
     after = jumps.time[index] - layout.start[:, None, None]
     tie = NEAR * length
-    after = jnp.where(
-        jnp.abs(after) <= tie, after - stop_gradient(after), after
-    )  # rounding, but not the slope
+    after = after - stop_gradient(jnp.where(jnp.abs(after) <= tie, after, 0.0))
     inside = jnp.where(after < -tie, 0.0, jnp.where(after > length - tie, length, after))
     return jnp.where((index >= 0)[:, :, None], inside, length)
 
