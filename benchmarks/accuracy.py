@@ -1,7 +1,8 @@
 """How far `Multirate` is from the adaptive reference, on random draws of the priors under random regimens.
 
-`python -m benchmarks.accuracy` goes on where it stopped, one file for each regimen, and then collects them in
-`accuracy.csv`; with `FIRST:STEP` it does every STEP-th regimen only, so that several processes share them.
+`python -m benchmarks.accuracy` keeps what the reference finds under each regimen, which takes most
+of the time, and goes on where it stopped; then it asks the solver of today and writes `accuracy.csv`. With
+`FIRST:STEP` it keeps the references of every STEP-th regimen only, so that several processes share them.
 """
 
 import csv
@@ -33,7 +34,7 @@ from pkpd.solve import ODE, AbstractSolver, Multirate
 QUESTION = "lissoni1995/joint"
 REGIMENS, DRAWS, SLOPES, SEED = 26, 8, 3, 20261126
 USUAL, FINE = Multirate().per_day, 48.0
-PARTS = Path(".cache/accuracy")
+KEPT = Path(".cache/accuracy")
 TABLE = Path(__file__).parent / "accuracy.csv"
 CERTAIN = 50.0  # a cumulative hazard beyond it lets nobody live (e-22), and is not told apart from another
 REFERENCE = ODE(rtol=1e-10, atol=1e-13, max_steps=100_000)
@@ -157,31 +158,59 @@ def errors(
     return result
 
 
-def rows_of(problem: Problem, index: int) -> list[dict[str, str]]:
+class Exact(NamedTuple):
+    """What the reference finds: a regimen's values [draws, times] and slopes [few draws, times], by name."""
+
+    values: dict[str, np.ndarray]
+    slopes: dict[str, np.ndarray]
+
+
+def few(case: Case) -> Case:
+    """The first draws of a case, whose slopes are compared."""
+    return case._replace(points=case.points[:SLOPES], effects=case.effects[:SLOPES])
+
+
+def exact_of(problem: Problem, case: Case) -> Exact:
+    """Asks the reference."""
+    reference = quantities(problem, case, REFERENCE, 4)
+    return Exact(over_draws(reference, case), slopes_of(reference, few(case)))
+
+
+def keep(exact: Exact, path: Path) -> None:
+    """Writes what the reference found."""
+    with written(path) as part, part.open("wb") as file:
+        np.savez(
+            file, **{f"{kind} {name}": v for kind, t in exact._asdict().items() for name, v in t.items()}
+        )
+
+
+def kept(path: Path) -> Exact:
+    """Reads it."""
+    with np.load(path) as file:
+        tables = (
+            {key.partition(" ")[2]: file[key] for key in file if key.startswith(f"{kind} ")}
+            for kind in Exact._fields
+        )
+        return Exact(*tables)
+
+
+def rows_of(problem: Problem, case: Case, exact: Exact, digest: str) -> list[dict[str, str]]:
     """The rows of one regimen: errors and their estimates at two settings, and of slopes at the usual one.
 
-    Slopes are those of the first draws, relative to the largest of their curve, because they cross zero.
+    Slopes are relative to the largest of their curve, because they cross zero.
     """
-    case = case_of(problem, index)
-    few = case._replace(points=case.points[:SLOPES], effects=case.effects[:SLOPES])
-    reference, digest = quantities(problem, case, REFERENCE, 4), digest_of(problem, case)
-    exact, slopes = over_draws(reference, case), slopes_of(reference, few)
     rows = []
     for per_day in (USUAL, FINE):
         solver = Multirate(per_day)
         function, finer = (quantities(problem, case, s, 1) for s in (solver, solver.finer()))
         found = over_draws(function, case)
         apart = errors(found, over_draws(finer, case))
-        tables = {"error": errors(found, exact), "estimate": {n: SAFETY * v for n, v in apart.items()}}
+        tables = {"error": errors(found, exact.values), "estimate": {n: SAFETY * v for n, v in apart.items()}}
         if per_day == USUAL:
-            tables["slope"] = errors(over_draws(moved(function, case.direction), few), slopes, 1.0)
+            slopes = over_draws(moved(function, case.direction), few(case))
+            tables["slope"] = errors(slopes, exact.slopes, 1.0)
         for draw in range(DRAWS):
-            row = {
-                "regimen": case.regimen,
-                "digest": digest[:16],
-                "draw": f"{draw}",
-                "per_day": f"{per_day:g}",
-            }
+            row = {"regimen": case.regimen, "digest": digest, "draw": f"{draw}", "per_day": f"{per_day:g}"}
             cells = {
                 f"{n}, {kind}": f"{v[draw]:.1e}"
                 for kind, table in tables.items()
@@ -249,21 +278,23 @@ def told() -> list[str]:
 
 
 def main() -> None:
-    """Runs what is missing, and collects the table once nothing is."""
+    """Asks the reference what is missing, and the solver once nothing is."""
     configure(cache=True)
     problem = resolve(load_question(QUESTION)).problem
     first, step = map(int, sys.argv[1].split(":")) if len(sys.argv) > 1 else (0, 1)
-    PARTS.mkdir(parents=True, exist_ok=True)
-    digests = [digest_of(problem, case_of(problem, i)) for i in range(REGIMENS)]
-    parts = [PARTS / f"{i}-{digest[:16]}.json" for i, digest in enumerate(digests)]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    cases = [case_of(problem, i) for i in range(REGIMENS)]
+    digests = [digest_of(problem, case)[:16] for case in cases]
+    paths = [KEPT / f"{i}-{digest}.npz" for i, digest in enumerate(digests)]
     for i in range(first, REGIMENS, step):
-        if not parts[i].exists():
-            rows = rows_of(problem, i)
-            with written(parts[i]) as part:
-                part.write_text(json.dumps(rows))
-            print(f"{i + 1} of {REGIMENS}: {rows[0]['regimen']}", flush=True)
-    if all(part.exists() for part in parts):
-        rows = [row for part in parts for row in json.loads(part.read_text())]
+        if not paths[i].exists():
+            keep(exact_of(problem, cases[i]), paths[i])
+            print(f"reference {i + 1} of {REGIMENS}: {cases[i].regimen}", flush=True)
+    if all(path.exists() for path in paths):
+        rows = []
+        for case, path, digest in zip(cases, paths, digests, strict=True):
+            rows += rows_of(problem, case, kept(path), digest)
+            print(f"solver: {case.regimen}", flush=True)
         with written(TABLE) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), restval="")
             writer.writeheader()
