@@ -1,9 +1,9 @@
 """The priors of a question: read, taken from the model file, refused where they are circular."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from pkpd.arms.sources import publications
 from pkpd.card import ASSUMED, Card, Quantity
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.infer.prior import Prior, beta1_below
@@ -131,12 +131,3 @@ def _refuse_circular(
                 rule = f"must not come from the fitted trial: it is the evidence of {arm.study}"
                 findings.add(place, rule, f"{key}: {told}" if source else told)
                 return
-
-
-def publications(text: str) -> set[str]:
-    """What identifies publications in a text: DOI, PMID, and year with volume and first page."""
-    found = {doi.rstrip(".,;)").lower() for doi in re.findall(r"10\.\d{4,9}/\S+", text)}
-    found |= {f"pmid {number}" for number in re.findall(r"PMID:?\s*(\d+)", text, re.IGNORECASE)}
-    date = r"(\d{4})(?:\s+[A-Za-z]{3,9}(?:\s+\d{1,2})?)?"
-    places = re.findall(date + r";\s*(\d+)\s*(?:\([^)]*\))?:\s*([A-Za-z]?\d+)", text)
-    return found | {f"{year};{volume}:{page}".lower() for year, volume, page in places}

@@ -1,0 +1,144 @@
+"""Rules across arms and studies: no patient counts twice, no publication is entered twice."""
+
+from collections.abc import Iterator, Sequence
+
+from pkpd.arms.arm import Draft, excluded
+from pkpd.arms.printed import compared, read_printed
+from pkpd.arms.sources import publications
+from pkpd.arms.table import ArmTable
+from pkpd.checks import Findings, did_you_mean
+
+MOST_BESIDE = 0.5  # weight of an arm whose patients may be another arm's
+
+
+def check_rules(drafts: Sequence[Draft], findings: Findings) -> None:
+    """Every rule that takes more than one arm to break."""
+    _check_studies(drafts, findings)
+    _check_exclusions(drafts, findings)
+    _check_pools(drafts, findings)
+    _check_publications(drafts, findings)
+    _check_comparators(drafts, findings)
+
+
+def _name(arm: ArmTable) -> str:
+    return f"{arm.study}/{arm.arm}"
+
+
+def _check_studies(drafts: Sequence[Draft], findings: Findings) -> None:
+    """A study is in one pool."""
+    first: dict[str, Draft] = {}
+    for draft in drafts:
+        before = first.setdefault(draft.table.study, draft)
+        if draft.table.pool != before.table.pool:
+            told = before.table.pool or "empty"
+            rule = f"must be the same in all arms of a study ({told} in {before.table.place})"
+            findings.add(draft.rows[0].place("pool"), rule, draft.table.pool)
+
+
+def _check_exclusions(drafts: Sequence[Draft], findings: Findings) -> None:
+    """Arms that contain the same patients may not both be used."""
+    studies: dict[str, list[ArmTable]] = {}
+    for draft in drafts:
+        if draft.table.weight > 0:
+            studies.setdefault(draft.table.study, []).append(draft.table)
+    arms = {_name(arm): [arm] for used in studies.values() for arm in used}
+    for draft in drafts:
+        own = draft.table
+        cells = {name: row for row in reversed(draft.rows) for name in excluded(row)}
+        for name in own.excludes if own.weight > 0 else ():
+            kind = "a study" if name in studies else "an arm"
+            if any(other is not own for other in studies.get(name) or arms.get(name, ())):
+                rule = f"must not stand beside {kind} that it excludes, because patients would count twice"
+                hint = "Leave one out, or set its weight to 0."
+                findings.add(cells[name].place("excludes"), rule, f"{own.study} and {name}", hint)
+
+
+def _check_pools(drafts: Sequence[Draft], findings: Findings) -> None:
+    """Of arms of a pool with one regimen, those of one study may weigh more than `MOST_BESIDE`."""
+    alike: dict[tuple[str, str], list[Draft]] = {}
+    for draft in drafts:
+        if draft.table.pool:
+            alike.setdefault((draft.table.pool, _treatment(draft.table)), []).append(draft)
+    for (pool, _), group in alike.items():
+        chief = max(group, key=lambda draft: draft.table.weight).table
+        for draft in group:
+            arm = draft.table
+            if arm.study != chief.study and arm.weight > MOST_BESIDE:
+                rule = (
+                    f"must be at most {MOST_BESIDE:g} beside {_name(chief)}, of the same regimen and "
+                    f"with weight {chief.weight:g}, for patients of pool {pool} may count twice"
+                )
+                findings.add(draft.rows[0].place("weight"), rule, arm.weight, "Set weight in one of the two.")
+
+
+def _treatment(arm: ArmTable) -> str:
+    return " ".join(arm.regimen.split())
+
+
+def pool_remarks(arms: Sequence[ArmTable]) -> Iterator[str]:
+    """A line for each pool that joins several studies in use."""
+    pools: dict[str, dict[str, None]] = {}
+    for arm in arms:
+        if arm.pool and arm.weight > 0:
+            pools.setdefault(arm.pool, {})[arm.study] = None
+    for pool, studies in pools.items():
+        if len(studies) > 1:
+            yield f"Pool {pool} joins {', '.join(studies)}: their patients may overlap."
+
+
+def _check_publications(drafts: Sequence[Draft], findings: Findings) -> None:
+    """One publication's arm may not stand in two studies, with the same numbers or with others."""
+    seen: dict[tuple[object, ...], ArmTable] = {}
+    for draft in drafts:
+        arm = draft.table
+        if not arm.weight > 0 or not arm.numbers:
+            continue
+        keys = list(_identities(arm))
+        twin = next((seen[k] for k in keys if k in seen and seen[k].study != arm.study), None)
+        if twin is not None:
+            _tell_twin(draft, twin, findings)
+        for key in keys:
+            seen.setdefault(key, arm)
+
+
+def _identities(arm: ArmTable) -> Iterator[tuple[object, ...]]:
+    """What an arm of another study has too if it is this one: publication, and name or all numbers."""
+    for publication in sorted(publications(arm.source)):
+        yield publication, "name", arm.arm
+        yield publication, "numbers", _treatment(arm), arm.n, frozenset(arm.numbers.items())
+
+
+def _tell_twin(draft: Draft, twin: ArmTable, findings: Findings) -> None:
+    arm = draft.table
+    both = f"{_name(arm)} and {_name(twin)}"
+    shared = [name for name in arm.numbers if name in twin.numbers]
+    differ = [name for name in shared if arm.numbers[name] != twin.numbers[name]]
+    hint = "Leave one out, or set its weight to 0."
+    if arm.n != twin.n or differ:
+        column, place = ("n", draft.rows[0]) if arm.n != twin.n else ("endpoint", draft.row_of(differ[0]))
+        rule = f"must not contradict the same arm of the same publication ({twin.place})"
+        findings.add(place.place(column), rule, both, hint)
+    else:
+        rule = f"must not repeat an arm of the same publication ({twin.place})"
+        findings.add(draft.rows[0].place("study"), rule, both, hint)
+
+
+def _check_comparators(drafts: Sequence[Draft], findings: Findings) -> None:
+    """A printed P value says with which arm it compares, unless there is only one."""
+    arms = [draft.table for draft in drafts]
+    studies: dict[str, list[str]] = {}
+    for arm in arms:
+        studies.setdefault(arm.study, []).append(arm.arm)
+    for draft in drafts:
+        own = draft.table
+        others = [name for name in studies[own.study] if name != own.arm]
+        for count in own.counts:
+            printed = read_printed(count.printed_p)
+            place = draft.row_of(count.endpoint).place("printed_p")
+            if printed and printed.against and printed.against not in others:
+                hint = did_you_mean(printed.against, others)
+                findings.add(place, "must name another arm of the study", printed.against, hint)
+            elif printed and len(compared(own, count, arms)) > 1:
+                hint = f'For instance "{count.printed_p} v {others[0]}".'
+                rule = "must say with which arm of the study it compares"
+                findings.add(place, rule, count.printed_p, hint)

@@ -1,0 +1,117 @@
+"""What a table of arms says, as plain data: counts and reports of each arm."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Count:
+    """One endpoint of an arm: `events` of the arm's patients (None: to be predicted), days for `alive`.
+
+    `members` are the kinds of best response that are counted, in lower case, () for any other outcome;
+    `printed_p` is the P value that the paper prints for it, as typed.
+    """
+
+    endpoint: str
+    outcome: str
+    days: float | None
+    events: int | None
+    members: tuple[str, ...] = ()
+    printed_p: str = ""
+    approximate: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A published Kaplan-Meier curve: `survival` and the number `at_risk` at each of `days`."""
+
+    days: tuple[float, ...]
+    survival: tuple[float, ...]
+    at_risk: tuple[int, ...]
+    approximate: ClassVar[bool] = False
+
+    @property
+    def endpoint(self) -> str:
+        """Its name in the table."""
+        return "km"
+
+
+@dataclass(frozen=True)
+class Median:
+    """A median survival in days; what is printed means that it lies from `low` to `high`."""
+
+    days: float
+    low: float
+    high: float
+    approximate: ClassVar[bool] = True
+
+    @property
+    def endpoint(self) -> str:
+        """Its name in the table."""
+        return "median_survival"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A hazard ratio of the arm over the arm `against`, `se` of its logarithm, followed for `days`."""
+
+    against: str
+    value: float
+    se: float
+    days: float
+    approximate: ClassVar[bool] = True
+
+    @property
+    def endpoint(self) -> str:
+        """Its name in the table."""
+        return f"hr({self.against})"
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a model's output over the arm's patients, and its standard error, both in `unit`."""
+
+    output: str
+    value: float
+    se: float
+    unit: str
+    days: float
+    approximate: ClassVar[bool] = False
+
+    @property
+    def endpoint(self) -> str:
+        """Its name in the table."""
+        return f"mean({self.output})"
+
+
+Report = Curve | Median | Ratio | Mean
+
+
+@dataclass(frozen=True)
+class ArmTable:
+    """One arm of a study as the table states it.
+
+    `weight` from 0 to 1 is the power-prior weight of the arm; `excludes` names studies, or arms as
+    `study/arm`, that contain the same patients; studies of one `pool` may share patients.
+    """
+
+    study: str
+    arm: str
+    regimen: str
+    n: int
+    counts: tuple[Count, ...]
+    weight: float
+    source: str
+    place: str
+    reports: tuple[Report, ...] = ()
+    histology: str = ""
+    role: str = ""
+    pool: str = ""
+    excludes: tuple[str, ...] = ()
+    population: str = ""
+
+    @property
+    def numbers(self) -> dict[str, object]:
+        """What was counted or reported, by endpoint; rows to be predicted are left out."""
+        counted: dict[str, object] = {c.endpoint: c.events for c in self.counts if c.events is not None}
+        return counted | {report.endpoint: report for report in self.reports}
