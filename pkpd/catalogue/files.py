@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkpd.card import Card, Document
+from pkpd.catalogue.extending import extend, located
 from pkpd.checks import Fault, InputError, did_you_mean, fail
 
 if TYPE_CHECKING:
@@ -77,18 +78,29 @@ def _load(name_or_path: str | Path) -> tuple[Card, "pkpd.model.Model"]:
     from pkpd.catalogue.assembly import assemble
 
     path = model_path(name_or_path)
-    return assemble(_read(path), lambda use: _read(_drug_path(use, path.parent)))
+    layers: dict[str, tuple[Document, ...]] = {}
+
+    def opened(path: Path) -> Document:
+        found, own = extend(_read(path), lambda name: _read(_near(name, path.parent, "model")))
+        layers[found.label] = own
+        return found
+
+    try:
+        return assemble(opened(path), lambda use: opened(_near(use, path.parent, "drug")))
+    except InputError as error:
+        told = [located(f, layers[f.file]) if f.file in layers else f for f in error.faults]
+        raise InputError(told) from error
 
 
-def _drug_path(use: str, folder: Path) -> Path:
-    """The file of a drug in the folder of the file that uses it, else in the catalogue."""
-    if not _USE.fullmatch(use):
-        raise fail("", "must be the name of a drug file, without folder or ending", use)
-    for path in (folder / f"{use}.toml", shipped("models") / f"{use}.toml"):
+def _near(name: str, folder: Path, kind: str) -> Path:
+    """The file of a drug or model in the folder of the file that names it, else in the catalogue."""
+    if not _USE.fullmatch(name):
+        raise fail("", f"must be the name of a {kind} file, without folder or ending", name)
+    for path in (folder / f"{name}.toml", shipped("models") / f"{name}.toml"):
         if _is_file(path):
             return path
     near = {*model_names(), *_names_in(folder)}
-    raise fail("", "must be the name of a drug file", use, did_you_mean(use, near))
+    raise fail("", f"must be the name of a {kind} file", name, did_you_mean(name, near))
 
 
 def _read(path: Path) -> Document:

@@ -24,6 +24,7 @@ _AMOUNTS = {
 _COVARIATE = re.compile(r"[a-z][a-z0-9_]*")
 _COMMON = (
     "schema",
+    "extends",
     "title",
     "summary",
     "sources",
