@@ -1,26 +1,30 @@
-"""How probable the counts of one arm are: x regressions, y alive and z improved among the same n patients.
+"""How probable the counts of one arm are: how many of the same n patients had each of the endpoints.
 
 The counts share their patients, so they depend on each other. With `p[a, b, c]` the outcome table of one
-randomly drawn patient (already averaged over patients), their exact probability is a coefficient:
+randomly drawn patient (already averaged over patients), the exact probability of y patients with the second
+event, z with the third and k[a] in each category of the first axis is a coefficient:
 
-    P(x, y, z) = [u^x v^y w^z] (sum_abc p[a, b, c] u^a v^b w^c)^n.
+    P = [u^k v^y w^z] (sum_abc p[a, b, c] u[a] v^b w^c)^n
+      = n! [v^y w^z] prod_a (sum_bc p[a, b, c] v^b w^c)^k[a] / k[a]!
 
-The z patients with the third event come from `p[:, :, 1]`, the other n - z from `p[:, :, 0]`, each group with
-a two-way table of counts whose margins sum to x and y:
+The patients of each category have a two-way table of their own, whose margins t and j sum to y and z:
 
-    P(x, y, z) = n! sum_tj F(p[:, :, 1]; t, j, z) F(p[:, :, 0]; x - t, y - j, n - z),
+    P = n! sum prod_a F(p[a]; t[a], j[a], k[a])    over t, j with sum_a t[a] = y and sum_a j[a] = z,
     F(q; t, j, m) = sum_s q11^s q10^(t-s) q01^(j-s) q00^(m-t-j+s) / (s! (t-s)! (j-s)! (m-t-j+s)!).
 
-All terms are positive and summed in log space, so nothing cancels: 1e-300 is as accurate as 0.1, where a
-Fourier transform of the generating function loses everything below 1e-16.
+The sums over categories are convolutions, the smallest categories first, each as wide as its patients and
+the counts allow. All terms are positive and summed in log space, so nothing cancels: 1e-300 is as accurate
+as 0.1, where a Fourier transform of the generating function loses everything below 1e-16.
 
 Tables hold log probabilities; -inf is a valid entry, and the gradient along it is zero, as is the gradient of
-a table under which the counts are impossible. Axes are the endpoints, index 1 the event.
+a table under which the counts are impossible. Along an axis index 0 is no event; the others are the event, or
+the categories that exclude each other.
 
 References: Johnson NL, Kotz S, Balakrishnan N. Discrete Multivariate Distributions. Wiley 1997, chapter 36.
 """
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -32,35 +36,44 @@ from scipy.special import betaincinv
 from scipy.special import gammaln as gammaln_static
 
 from pkpd.checks import Findings, fail
+from pkpd.likelihood.zero import absent, finite, never, restore, times
 
-Counts = Sequence[int] | Int[np.ndarray, " outcomes"] | Int[Array, " outcomes"]
+Count = int | Sequence[int]
+Counts = Sequence[Count] | Int[np.ndarray, " outcomes"] | Int[Array, " outcomes"]
 Whole = int | Int[np.ndarray, "..."] | Int[Array, "..."]
 Grid = Any  # integers, numpy where the counts are static and jax where they are traced
+Group = tuple[Grid, int]  # patients of one category, and the most that they can be
+
+MOST_AXES = 3
 
 
 def log_joint_counts(log_table: Float[Array, "*outcomes"], counts: Counts, n: int) -> Float[Array, ""]:
-    """Exact log probability of the marginal counts of `n` patients; `log_table` has shape (2,) * K, K <= 3.
+    """Exact log probability of the marginal counts of `n` patients.
 
-    Python integers as `counts` make the smallest sum; an integer array may be traced (one compilation for
-    many data sets) and costs about (n/2)^3 terms for K = 3. An endpoint that was not reported is left out
-    with `marginal`. Raises InputError for a wrong shape, or static counts outside 0 to n.
+    `log_table` has at most three axes, of which at most one has more than two categories. `counts` has an
+    entry per axis: the events, or the tuple of the counts of categories 1, 2, ...; category 0 has the other
+    patients. Python integers make the smallest sum; where all axes have two categories an integer array may
+    be traced (one compilation for many data sets) and costs about (n/2)^3 terms for three axes. An axis that
+    was not reported is left out with `marginal`.
+    Raises InputError for a wrong shape, or static counts outside 0 to n.
     """
-    _check(log_table, counts, n)
-    cube, (x, y, z), most = _canonical(_finite(log_table), counts, n)
-    events, others = _log_two_way(cube[..., 1], most, z, n), _log_two_way(cube[..., 0], most, n - z, n)
-    t, j = x - np.arange(most[0] + 1)[:, None], y - np.arange(most[1] + 1)[None, :]
-    rest = jnp.where((t >= 0) & (j >= 0), others[t, j], _absent(cube))
-    return _restore(float(gammaln_static(n + 1.0)) + jax.nn.logsumexp(events + rest))
+    _check(log_table, counts, n, MOST_AXES, 1)
+    cube, wanted, most, groups = _canonical(finite(log_table), counts, n)
+    order = sorted(range(len(groups)), key=lambda k: groups[k][1])
+    *few, many = (_log_two_way(cube[..., k], most, groups[k], n) for k in order)
+    rest = reduce(partial(_convolved, most), few)
+    return restore(float(gammaln_static(n + 1.0)) + _coefficient(rest, many, wanted))
 
 
 def log_product_counts(log_table: Float[Array, "*outcomes"], counts: Counts, n: int) -> Float[Array, ""]:
-    """Log product of the K marginal binomials: ignores that the endpoints share their patients.
+    """Log product of the axes' marginal multinomials: ignores that the axes share their patients.
 
-    An option for comparison only: it narrows shared effects. Arguments as in `log_joint_counts`.
+    An option for comparison only: it narrows shared effects. Arguments as in `log_joint_counts`, with any
+    number of axes and categories.
     """
-    _check(log_table, counts, n)
+    _check(log_table, counts, n, log_table.ndim, log_table.ndim)
     margins = [marginal(log_table, (axis,)) for axis in range(log_table.ndim)]
-    pieces = [log_binomial(m[1], m[0], count, n) for m, count in zip(margins, list(counts), strict=True)]
+    pieces = [_log_multinomial(m, count, n) for m, count in zip(margins, list(counts), strict=True)]
     return jnp.sum(jnp.stack(pieces))
 
 
@@ -75,7 +88,7 @@ def log_binomial(
     log_p, log_q = jnp.asarray(log_p), jnp.asarray(log_q)
     k, total = (jnp.asarray(v).astype(jnp.result_type(log_p, log_q)) for v in (events, n))
     log_ways = gammaln(total + 1) - gammaln(k + 1) - gammaln(total - k + 1)
-    return log_ways + _times(k, log_p) + _times(total - k, log_q)
+    return log_ways + times(k, log_p) + times(total - k, log_q)
 
 
 def marginal(log_table: Float[Array, "*outcomes"], keep: tuple[int, ...]) -> Float[Array, "*kept"]:
@@ -84,7 +97,7 @@ def marginal(log_table: Float[Array, "*outcomes"], keep: tuple[int, ...]) -> Flo
     if len(set(keep)) != len(keep) or not set(keep) <= set(axes):
         raise fail("keep", f"must be different axes among {list(axes)}", keep)
     gone = tuple(axis for axis in axes if axis not in keep)
-    summed = _restore(jax.nn.logsumexp(_finite(log_table), axis=gone))
+    summed = restore(jax.nn.logsumexp(finite(log_table), axis=gone))
     return jnp.transpose(summed, [sorted(keep).index(axis) for axis in keep])
 
 
@@ -110,73 +123,108 @@ def clopper_pearson(
     return np.where(k == 0, 0.0, lower)[()], np.where(k == total, 1.0, upper)[()]
 
 
+def _log_multinomial(log_p: Float[Array, " categories"], count: Any, n: int) -> Float[Array, ""]:
+    events = [*count] if np.ndim(count) else [count]
+    sizes = jnp.stack([jnp.asarray(k).astype(log_p.dtype) for k in (n - sum(events), *events)])
+    return float(gammaln_static(n + 1.0)) + jnp.sum(times(sizes, log_p) - gammaln(sizes + 1))
+
+
 def _log_two_way(
-    log_table: Float[Array, "2 2"], most: tuple[int, int], patients: Grid, n: int
+    log_table: Float[Array, "2 2"], most: tuple[int, int], group: Group, n: int
 ) -> Float[Array, "rows columns"]:
-    """Log F(table; t, j, patients) for all margins t and j up to `most`; `patients` is at most `n`."""
-    first, second, both = np.broadcast_arrays(*np.ogrid[: most[0] + 1, : most[1] + 1, : most[0] + 1])
+    """Log F(table; t, j, patients of the group) for all margins t and j that the group can have up to `most`.
+
+    The group are at most `n` patients.
+    """
+    patients, rows, columns = group[0], min(most[0], group[1]), min(most[1], group[1])
+    first, second, both = np.broadcast_arrays(*np.ogrid[: rows + 1, : columns + 1, : rows + 1])
     cells = [second - both, first - both, both]
     neither = patients - (first + second - both)
     exists = (neither >= 0) & np.all(np.stack(cells) >= 0, axis=0)
     log_ways = -sum(gammaln_static(np.maximum(k, 0) + 1.0) for k in cells)
     xp = jnp if isinstance(patients, jax.Array) else np
     log_ways -= xp.asarray(gammaln_static(np.arange(n + 1) + 1.0))[xp.clip(neither, 0, n)]
-    log_ways = xp.where(exists, log_ways, _absent(log_table)).astype(log_table.dtype)
+    log_ways = xp.where(exists, log_ways, absent(log_table)).astype(log_table.dtype)
     sizes = [xp.maximum(k, 0).astype(log_table.dtype) for k in (neither, *cells)]
     terms = [size * log_p for size, log_p in zip(sizes, log_table.ravel(), strict=True)]
     return jax.nn.logsumexp(sum(terms, log_ways), axis=-1)
 
 
-def _canonical(log_table: Array, counts: Counts, n: int) -> tuple[Array, list[Grid], tuple[int, int]]:
-    """Three endpoints in order of count, each counted by its rarer side; a missing one never happens.
+def _convolved(
+    most: tuple[int, int], one: Float[Array, "rows columns"], other: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """Log coefficients up to `most` of the product of two polynomials in v and w; by rows, to save memory."""
+    few, many = sorted((one, other), key=lambda x: x.size)
+    rows, columns = (min(sum(k) - 1, m + 1) for *k, m in zip(few.shape, many.shape, most, strict=True))
+    down, right = np.ogrid[: few.shape[0], : few.shape[1], :1][:2]
 
-    Returns the table, the counts and the largest possible values of the first two, which set the cost.
+    @jax.checkpoint
+    def row(t: Array) -> Array:
+        return jax.nn.logsumexp(few[..., None] + _at(many, t - down, np.arange(columns) - right), axis=(0, 1))
+
+    return jax.lax.map(row, jnp.arange(rows))
+
+
+def _coefficient(one: Array, other: Array, wanted: tuple[Grid, Grid]) -> Float[Array, ""]:
+    """A single coefficient of such a product."""
+    row, column = np.ogrid[: one.shape[0], : one.shape[1]]
+    return jax.nn.logsumexp(one + _at(other, wanted[0] - row, wanted[1] - column))
+
+
+def _at(table: Array, row: Grid, column: Grid) -> Array:
+    """Entries of a table of log weights; outside it there are none."""
+    inside = (row >= 0) & (row < table.shape[0]) & (column >= 0) & (column < table.shape[1])
+    return jnp.where(inside, table.at[row, column].get(mode="clip"), absent(table))
+
+
+def _canonical(
+    log_table: Array, counts: Counts, n: int
+) -> tuple[Array, tuple[Grid, Grid], tuple[int, int], list[Group]]:
+    """Three axes in order of cost, those of two categories counted by the rarer; a missing one never happens.
+
+    Returns the table, the counts of the first two axes, the largest that they can be, and the patients in
+    each category of the last axis, which is the one of more than two categories if there is any.
     """
     folded: list[Grid] = []
     for axis, count in enumerate(list(counts)):
-        log_table = jnp.where(2 * count <= n, log_table, jnp.flip(log_table, axis))
-        folded.append(
-            jnp.minimum(count, n - count) if isinstance(count, jax.Array) else min(count, n - count)
-        )
-    while len(folded) < 3:
-        log_table = jnp.stack([log_table, jnp.full_like(log_table, _never(log_table))])
+        if log_table.shape[axis] == 2:
+            log_table = jnp.where(2 * count <= n, log_table, jnp.flip(log_table, axis))
+            count = jnp.minimum(count, n - count) if isinstance(count, jax.Array) else min(count, n - count)
+        folded.append(count)
+    while len(folded) < MOST_AXES:
+        log_table = jnp.stack([log_table, jnp.full_like(log_table, never(log_table))])
         folded.insert(0, 0)
-    most = [n // 2 if isinstance(count, jax.Array) else int(count) for count in folded]
-    order = sorted(range(3), key=most.__getitem__)
-    return jnp.transpose(log_table, order), [folded[k] for k in order], (most[order[0]], most[order[1]])
+    most = [n if np.ndim(k) else n // 2 if isinstance(k, jax.Array) else int(k) for k in folded]
+    first, second, last = sorted(range(MOST_AXES), key=lambda axis: (np.ndim(folded[axis]), most[axis]))
+    events = [*folded[last]] if np.ndim(folded[last]) else [folded[last]]
+    groups = [(k, n if isinstance(k, jax.Array) else int(k)) for k in (n - sum(events), *events)]
+    cube = jnp.transpose(log_table, (first, second, last))
+    return cube, (folded[first], folded[second]), (most[first], most[second]), groups
 
 
-def _never(x: Array) -> float:
-    """Stands for log 0: finite, so that 0 log 0 = 0, and its product with any count is finite too."""
-    return float(jnp.finfo(x.dtype).min) * 1e-8
-
-
-def _absent(x: Array) -> float:
-    """Log weight of a table that does not exist: below that of any impossible one."""
-    return float(jnp.finfo(x.dtype).min) * 1e-2
-
-
-def _finite(log_table: Array) -> Array:
-    return jnp.maximum(log_table, _never(log_table))
-
-
-def _restore(log_p: Array) -> Array:
-    return jnp.where(log_p < _never(log_p) / 2, -jnp.inf, log_p)
-
-
-def _times(count: Array, log_p: Array) -> Array:
-    return count * jnp.where(count > 0, log_p, 0.0)
-
-
-def _check(log_table: Array, counts: Counts, n: int) -> None:
+def _check(log_table: Array, counts: Counts, n: int, axes: int, large: int) -> None:
+    """Faults of a table of at most some `axes`, of which some are `large`, and of its counts."""
     found = Findings()
-    if log_table.ndim not in (1, 2, 3) or set(log_table.shape) != {2}:
-        found.add("log_table", "must have shape (2,), (2, 2) or (2, 2, 2)", log_table.shape)
-    elif len(counts) != log_table.ndim:
-        found.add("counts", f"must be one per axis of log_table, {log_table.ndim}", len(counts))
+    shape = log_table.shape
+    if not 1 <= len(shape) <= axes or min(shape) < 2 or sum(size > 2 for size in shape) > large:
+        rule = f"must have 1 to {axes} axes of two categories, of which {large} may have more"
+        found.add("log_table", rule, shape)
+    elif len(counts) != len(shape):
+        found.add("counts", f"must be one per axis of log_table, {len(shape)}", len(counts))
+    elif isinstance(counts, jax.Array) and max(shape) > 2:
+        found.add("counts", "must be Python integers where an axis has more than two categories")
     if n < 1:
         found.add("n", "must be at least 1", n)
-    for axis, count in enumerate([] if isinstance(counts, jax.Array) else counts):
-        if not 0 <= count <= n:
-            found.add(f"counts[{axis}]", f"must be between 0 and n = {n}", int(count))
+    if not isinstance(counts, jax.Array):
+        for axis, (count, size) in enumerate(zip(counts, shape, strict=False)):
+            _check_count(f"counts[{axis}]", count, size, n, found)
     found.raise_if_any()
+
+
+def _check_count(place: str, count: Any, size: int, n: int, found: Findings) -> None:
+    parts = [int(k) for k in count] if np.ndim(count) else [int(count)]
+    if np.ndim(count) != (size > 2) or len(parts) != size - 1:
+        rule = f"must be the counts of categories 1 to {size - 1}" if size > 2 else "must be one count"
+        found.add(place, rule, count)
+    elif min(parts) < 0 or sum(parts) > n:
+        found.add(place, f"must be between 0 and n = {n}" + ", their sum too" * (size > 2), count)

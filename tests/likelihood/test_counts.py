@@ -289,8 +289,8 @@ def test_faults_are_listed_together() -> None:
     with pytest.raises(InputError) as caught:
         log_product_counts(table, (1, 2, 3), 0)
     assert {"counts", "n"} <= {fault.place for fault in caught.value.faults}
-    with pytest.raises(InputError, match="log_table: must have shape"):
-        log_joint_counts(jnp.zeros((2, 3)), (1, 1), 5)
+    with pytest.raises(InputError, match="log_table: must have 1 to 3 axes of two categories"):
+        log_joint_counts(jnp.zeros((3, 3)), ((1, 1), (1, 1)), 5)
     with pytest.raises(InputError, match="keep: must be different axes"):
         marginal(table, (0, 2))
     with pytest.raises(InputError) as caught:
