@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
+from pkpd.checks import fail
 from pkpd.model import Model
 from pkpd.response import AbstractRecord, AbstractSurvival, Course
 from pkpd.response.joint import (
+    Axis,
     Endpoint,
     LogByLife,
     LogLives,
     alive_by_life,
+    axes_of,
     by_life,
     cuts_of,
     log_lives,
-    split,
+    merged,
 )
 from pkpd.response.joint import log_table as joint_table
 
@@ -32,35 +37,56 @@ def model_endpoints(model: Model) -> list[Endpoint]:
     found = []
     for name, part in model.outcomes.items():
         if isinstance(part, AbstractRecord):
-            found += [Endpoint(name), *(Endpoint(name, kind=kind) for kind in part.kinds)]
+            found += [Endpoint(name), *(Endpoint(name, kinds=(kind,)) for kind in part.kinds)]
     return found
 
 
 def lives_and_events(
     model: Model, course: Course, endpoints: Sequence[Endpoint]
-) -> tuple[LogLives, list[LogByLife], tuple[int, ...]]:
-    """Lifetimes, and endpoints given the lifetime, in log probability, for individualised patients.
+) -> tuple[LogLives, list[LogByLife]]:
+    """Lifetimes, and the endpoints' axes given the lifetime, in log probability, for individualised patients.
 
-    Endpoints of one outcome make one group, with an axis each; the last result is the place of each
-    endpoint among the axes of all groups.
+    Raises `InputError` where endpoints of one outcome do not exclude each other.
     """
-    groups: dict[tuple[str, float | None], list[int]] = {}
-    for place, endpoint in enumerate(endpoints):
-        groups.setdefault((endpoint.outcome, endpoint.time), []).append(place)
     cuts = cuts_of([t for endpoint in endpoints for t in _looks(model, endpoint)])
-    patients = next(iter(course.paths.values())).shape[1]
+    patients = _patients(course)
     lives = log_lives(_hazard_steps(model, course, cuts, patients))
     found = []
-    for (outcome, time), places in groups.items():
-        if time is not None:
-            found.append(alive_by_life(cuts, time, patients))
+    for axis in axes_of(endpoints):
+        if axis.time is not None:
+            found.append(alive_by_life(cuts, axis.time, patients))
             continue
-        part = _record(model, outcome)
-        recorded = _recorded(part, own_course(course, outcome), [endpoints[place].kind for place in places])
+        part = _record(model, axis.outcome)
+        recorded = _recorded(part, own_course(course, axis.outcome), axis)
         wide = jnp.broadcast_to(recorded, (*recorded.shape[:-1], patients))
         found.append(by_life(cuts, part.recorded_at, wide))
-    order = [place for places in groups.values() for place in places]
-    return lives, found, tuple(order.index(place) for place in range(len(order)))
+    return lives, found
+
+
+def log_alive(model: Model, course: Course, times: Sequence[float] | np.ndarray) -> Float[Array, " times"]:
+    """Log of the survival of randomly drawn patients at some edges of the course.
+
+    `S(t) = mean over patients of exp(-H(t))`, from `1 - S` where it is the smaller, so that neither the first
+    deaths nor the last survivors are lost. `times` are since the origin; the course has those for which it
+    was built as edges. Raises `InputError` for a time that is not one.
+    """
+    wanted = np.asarray(times, float)
+    away = np.abs(wanted[:, None] - course.edges).min(axis=1)
+    if np.any(away > 1e-9 * course.block):
+        raise fail("times", "must be edges of the course", wanted[away > 1e-9 * course.block].tolist())
+    cuts = cuts_of(wanted.tolist())
+    patients = _patients(course)
+    steps = _hazard_steps(model, course, cuts, patients)
+    hazard = jnp.concatenate([jnp.zeros((1, patients)), jnp.cumsum(steps, axis=0)])
+    hazard = hazard[np.searchsorted(cuts, wanted)]
+    dead = -jnp.mean(jnp.expm1(-hazard), axis=1)
+    few = dead < 0.5
+    alive = logsumexp(-hazard, axis=1) - np.log(patients)
+    return jnp.where(few, jnp.log1p(-jnp.where(few, dead, 0.0)), alive)
+
+
+def _patients(course: Course) -> int:
+    return next(iter(course.paths.values())).shape[1]
 
 
 def _record(model: Model, outcome: str) -> AbstractRecord:
@@ -74,12 +100,16 @@ def _looks(model: Model, endpoint: Endpoint) -> Sequence[float]:
     return _record(model, endpoint.outcome).recorded_at if endpoint.time is None else (endpoint.time,)
 
 
-def _recorded(part: AbstractRecord, course: Course, kinds: Sequence[str]) -> Array:
-    """Log probabilities of all combinations of endpoints of one outcome, by each time of recording."""
-    if list(kinds) == [""]:
+def _recorded(part: AbstractRecord, course: Course, axis: Axis) -> Array:
+    """Log probabilities of the categories of an axis, by each time of recording."""
+    if axis.members == ((),):
         return part.log_recorded(course)
-    members = [{part.kinds.index(k) + 1 for k in ((kind,) if kind else part.whole)} for kind in kinds]
-    return split(part.log_kinds(course), members)
+    members = [[part.kinds.index(kind) + 1 for kind in kinds or part.whole] for kinds in axis.members]
+    told = [kind for member in members for kind in member]
+    if len(set(told)) < len(told):
+        rule = f"must exclude each other where they are of one outcome, {axis.outcome}"
+        raise fail("endpoints", rule, axis.members)
+    return merged(part.log_kinds(course), members)
 
 
 def _hazard_steps(model: Model, course: Course, cuts: Sequence[float], patients: int) -> Array:
@@ -99,10 +129,9 @@ def survives(model: Model) -> bool:
     return any(isinstance(part, AbstractSurvival) for part in model.outcomes.values())
 
 
-def log_table(model: Model, course: Course, endpoints: Sequence[Endpoint]) -> Float[Array, "*outcomes"]:
-    """Joint log probabilities of the endpoints of a randomly drawn patient, shape (2,) * K."""
-    lives, groups, order = lives_and_events(model, course, endpoints)
-    return jnp.transpose(joint_table(lives, groups), order)
+def log_table(model: Model, course: Course, endpoints: Sequence[Endpoint]) -> Float[Array, "*axes"]:
+    """Joint log probabilities of the endpoints of a randomly drawn patient; its axes are `axes_of` them."""
+    return joint_table(*lives_and_events(model, course, endpoints))
 
 
 def probabilities(
@@ -111,13 +140,15 @@ def probabilities(
     """Each patient's probability of each endpoint."""
     found = {}
     for endpoint in endpoints:
-        lives, (event,), _ = lives_and_events(model, course, [endpoint])
+        lives, (event,) = lives_and_events(model, course, [endpoint])
         found[label(model, endpoint)] = jnp.sum(jnp.exp(lives + event[1]), axis=0)
     return found
 
 
 def label(model: Model, endpoint: Endpoint) -> str:
-    """The endpoint's name in tables, for instance `alive(365 d)`."""
-    if endpoint.time is None:
-        return endpoint.kind or endpoint.outcome
-    return f"{endpoint.outcome}({endpoint.time / model.units.day:g} d)"
+    """The endpoint's name in tables, for instance `alive(365 d)` or `cr+pr+sd`."""
+    if endpoint.time is not None:
+        return f"{endpoint.outcome}({endpoint.time / model.units.day:g} d)"
+    part = model.outcomes.get(endpoint.outcome)
+    whole = isinstance(part, AbstractRecord) and {*endpoint.kinds} == {*part.whole}
+    return endpoint.outcome if whole else "+".join(endpoint.kinds) or endpoint.outcome

@@ -118,7 +118,7 @@ def outcomes(model):
         "tumour.size0",
     )
     endpoints = (Endpoint("regression"), Endpoint("alive", 365.0), Endpoint("ps_improved"))
-    kinds = tuple(Endpoint("regression", kind=kind) for kind in ("cr", "pr", "sd", "pd"))
+    kinds = tuple(Endpoint("regression", kinds=(kind,)) for kind in ("cr", "pr", "sd", "pd"))
     strong = model.replace({"tumour.kkill": 0.02})
 
     def run(x, amount, time):

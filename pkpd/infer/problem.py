@@ -16,7 +16,7 @@ from pkpd.likelihood.counts import log_joint_counts, log_product_counts
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.response import Course
-from pkpd.response.joint import Endpoint
+from pkpd.response.joint import Endpoint, joint_counts, marginals
 from pkpd.simulation import courses, individualise, sample_patients
 from pkpd.solve import AbstractSolver, Multirate
 
@@ -103,7 +103,7 @@ class Problem(eqx.Module):
         total = jnp.zeros(())
         for arm, table in zip(self.arms, tables, strict=True):
             if arm.counts is not None and arm.weight > 0.0:
-                total = total + arm.weight * rule(table, arm.counts, arm.n)
+                total = total + arm.weight * rule(table, joint_counts(arm.endpoints, arm.counts), arm.n)
         return total
 
     def log_density(self, x: Point) -> Float[Array, ""]:
@@ -112,7 +112,9 @@ class Problem(eqx.Module):
 
     def probabilities(self, x: Point, arms: Sequence[Arm] | None = None) -> list[Float[Array, " endpoints"]]:
         """Marginal probability of each endpoint of each arm."""
-        return [marginals(table) for table in self.log_tables(x, arms)]
+        chosen = self.arms if arms is None else arms
+        tables = self.log_tables(x, chosen)
+        return [marginals(table, arm.endpoints) for table, arm in zip(tables, chosen, strict=True)]
 
 
 def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,16 +134,10 @@ def evaluator(problem: Problem) -> Evaluate:
 
     def evaluate(problem: Problem, x: Point) -> tuple[Array, list[Array]]:
         tables = problem.log_tables(x)
-        return problem.log_likelihood_of(tables), [marginals(table) for table in tables]
+        pairs = zip(tables, problem.arms, strict=True)
+        return problem.log_likelihood_of(tables), [marginals(table, arm.endpoints) for table, arm in pairs]
 
     return compiled(problem, evaluate)
-
-
-def marginals(table: Float[Array, "*outcomes"]) -> Float[Array, " endpoints"]:
-    """Probability of each endpoint from a joint log table."""
-    cells = jnp.exp(table)
-    axes = range(table.ndim)
-    return jnp.stack([jnp.sum(jnp.take(cells, 1, axis=k)) for k in axes])
 
 
 def free(priors: Mapping[str, Prior]) -> tuple[tuple[str, Prior], ...]:

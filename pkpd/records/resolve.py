@@ -21,16 +21,17 @@ from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
 from pkpd.endpoints import label, model_endpoints, survives
 from pkpd.infer.problem import Arm, Problem, free
+from pkpd.likelihood.counts import MOST_AXES
 from pkpd.model import Model
 from pkpd.population import typical_patient
 from pkpd.records.priors import read_priors
 from pkpd.records.question import Question, read_question
-from pkpd.response.joint import Endpoint
+from pkpd.response.joint import Axis, Endpoint, axes_of
 from pkpd.simulation import bind, sample_patients
 from pkpd.solve import AbstractSolver, Multirate
 from pkpd.units import UnitError, factor
 
-MOST_ENDPOINTS = 3
+JOINT = f"must count at most {MOST_AXES} outcomes for the joint likelihood, and several kinds of one at most"
 PER_DAY = 10.0  # panels of the solver; log densities of the shipped questions are within 3e-3 of those of 40
 
 
@@ -114,7 +115,7 @@ def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> 
                 "n": a.n,
                 "weight": a.weight,
                 "counts": a.counts,
-                "endpoints": [[e.outcome, e.time, e.kind] for e in a.endpoints],
+                "endpoints": [[e.outcome, e.time, "+".join(e.kinds)] for e in a.endpoints],
                 "doses": _doses(a.events),
             }
             for a in problem.arms
@@ -203,25 +204,22 @@ def _read_arm(
     if events is None or unknown:
         return None
     counted = [c for c in table.counts if c.events is not None]
-    kinds = [c.endpoint for c in counted if known[c.outcome].kind]
-    if question.likelihood == "product" and len(kinds) > 1:
-        rule = (
-            "must have one kind of response at most for the product likelihood, for they exclude each other"
-        )
-        here.add(table.place, rule, ", ".join(kinds), 'Choose CR+PR, or set likelihood = "joint".')
-        return None
-    if question.likelihood == "joint" and len(counted) > MOST_ENDPOINTS:
-        rule = f"must have at most {MOST_ENDPOINTS} counted endpoints for the joint likelihood"
-        hint = "Choose some." if len(kinds) > 1 else 'Choose some, or set likelihood = "product".'
-        here.add(table.place, rule, len(counted), hint)
-        return None
     day = model.units.day
     kept = counted or table.counts  # rows without counts stay out, unless the arm is only predicted
     endpoints = tuple(
         dataclasses.replace(known[c.outcome], time=None if c.days is None else c.days * day) for c in kept
     )
+    if counted and question.likelihood == "joint" and _too_many(axes_of(endpoints)):
+        told = ", ".join(c.endpoint for c in counted)
+        here.add(table.place, JOINT, told, 'Choose some, or set likelihood = "product".')
+        return None
     counts = tuple(c.events for c in counted if c.events is not None) or None
     return Arm(events, table.study, table.arm, table.n, endpoints, counts, table.weight)
+
+
+def _too_many(axes: Sequence[Axis]) -> bool:
+    """Whether the exact probability of the counts along some axes is out of reach."""
+    return len(axes) > MOST_AXES or sum(len(axis.members) > 1 for axis in axes) > 1
 
 
 def _other(model: Model, name: str, text: str, arms: list[Arm | None], findings: Findings) -> Arm | None:

@@ -2,26 +2,76 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
+from pkpd.checks import fail
+
 LogLives = Float[Array, "lives patients"]
-LogByLife = Float[Array, "*endpoints lives patients"]
+LogByLife = Float[Array, "_categories lives patients"]
 
 _NEVER = np.array([0.0, -np.inf])
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What is counted in an arm: an outcome of the model, or one of its kinds, or `alive` at `time`."""
+    """What is counted in an arm: an outcome of the model, or some of its kinds, or `alive` at `time`."""
 
     outcome: str
     time: float | None = None
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of the joint table: category 0 is none of the `members`, category k the k-th of them.
+
+    The members are the kinds of endpoints of one outcome (at one time), which exclude each other.
+    """
+
+    outcome: str
+    time: float | None
+    members: tuple[tuple[str, ...], ...]
+
+
+def axes_of(endpoints: Sequence[Endpoint]) -> tuple[Axis, ...]:
+    """The axes of the joint table of some endpoints, in order of first appearance.
+
+    Raises `InputError` where endpoints of one outcome do not exclude each other.
+    """
+    members: dict[tuple[str, float | None], list[tuple[str, ...]]] = {}
+    for endpoint in endpoints:
+        members.setdefault((endpoint.outcome, endpoint.time), []).append(endpoint.kinds)
+    for (outcome, _), told in members.items():
+        kinds = [kind for each in told for kind in (each or (outcome,))]
+        if len(set(kinds)) < len(kinds):
+            raise fail("endpoints", f"must exclude each other where they are of one outcome, {outcome}", told)
+    return tuple(Axis(*key, tuple(told)) for key, told in members.items())
+
+
+def categories(endpoints: Sequence[Endpoint]) -> tuple[tuple[int, int], ...]:
+    """The axis of each endpoint, and its category there."""
+    axes = axes_of(endpoints)
+    place = {(axis.outcome, axis.time): k for k, axis in enumerate(axes)}
+    own = [place[endpoint.outcome, endpoint.time] for endpoint in endpoints]
+    return tuple((k, 1 + axes[k].members.index(e.kinds)) for k, e in zip(own, endpoints, strict=True))
+
+
+def joint_counts(endpoints: Sequence[Endpoint], counts: Sequence[int]) -> tuple[int | tuple[int, ...], ...]:
+    """An arm's counts by axis: one count, or those of the categories 1, 2, ... where there are more."""
+    by_axis: dict[int, list[int]] = {}
+    for (axis, _), count in zip(categories(endpoints), counts, strict=True):
+        by_axis.setdefault(axis, []).append(count)
+    return tuple(own[0] if len(own) == 1 else tuple(own) for own in by_axis.values())
+
+
+def marginals(table: Float[Array, "*axes"], endpoints: Sequence[Endpoint]) -> Float[Array, " endpoints"]:
+    """Probability of each endpoint from their joint log table."""
+    cells = jnp.exp(table)
+    return jnp.stack([jnp.sum(jnp.take(cells, k, axis=axis)) for axis, k in categories(endpoints)])
 
 
 def cuts_of(times: Sequence[float]) -> tuple[float, ...]:
@@ -58,29 +108,21 @@ def log_total(terms: Array, axis: int | tuple[int, ...]) -> Array:
 def by_life(
     cuts: Sequence[float],
     recorded_at: Sequence[float],
-    log_recorded: Float[Array, "*outcomes recorded patients"],
+    log_recorded: Float[Array, "categories recorded patients"],
 ) -> LogByLife:
     """Log probability of what was recorded, given a life that ends after each cut: nothing at first."""
-    shape = log_recorded.shape
-    flat = log_recorded.reshape(-1, *shape[-2:])
-    never = np.full((len(flat), 1, shape[-1]), -np.inf)
+    never = np.full((len(log_recorded), 1, log_recorded.shape[-1]), -np.inf)
     never[0] = 0.0
     reached = [sum(t <= cut for t in recorded_at) for cut in cuts]
-    found = jnp.concatenate([jnp.asarray(never), flat], axis=1)[:, jnp.asarray(reached)]
-    return found.reshape(*shape[:-2], *found.shape[1:])
+    return jnp.concatenate([jnp.asarray(never), log_recorded], axis=1)[:, jnp.asarray(reached)]
 
 
-def split(log_kinds: Float[Array, "kinds recorded patients"], members: Sequence[set[int]]) -> Array:
-    """Log probabilities of all combinations of endpoints, each a set of the kinds, shape (2,) * K + ...
-
-    Kinds exclude each other, so that most combinations are impossible.
-    """
-    cells = []
-    for cell in product((False, True), repeat=len(members)):
-        held = [row for k, row in enumerate(log_kinds) if tuple(k in member for member in members) == cell]
-        rows = jnp.stack([*held, jnp.full_like(log_kinds[0], -jnp.inf)])
-        cells.append(log_total(rows, axis=0))
-    return jnp.stack(cells).reshape((2,) * len(members) + log_kinds.shape[1:])
+def merged(
+    log_kinds: Float[Array, "kinds recorded patients"], members: Sequence[Sequence[int]]
+) -> Float[Array, "categories recorded patients"]:
+    """Log probabilities of categories, each of some of the kinds; category 0 has the kinds of no other."""
+    rest = sorted({*range(len(log_kinds))} - {k for member in members for k in member})
+    return jnp.stack([log_total(log_kinds[jnp.asarray(rows)], axis=0) for rows in (rest, *members)])
 
 
 def alive_by_life(cuts: Sequence[float], time: float, patients: int) -> LogByLife:
@@ -89,16 +131,13 @@ def alive_by_life(cuts: Sequence[float], time: float, patients: int) -> LogByLif
     return jnp.broadcast_to(lives[..., None], (2, len(cuts), patients))
 
 
-def log_table(
-    lives: LogLives, groups: Sequence[Float[Array, "... lives patients"]]
-) -> Float[Array, "*outcomes"]:
-    """Log probabilities of all combinations of endpoints, averaged over patients, shape (2,) * K.
+def log_table(lives: LogLives, groups: Sequence[LogByLife]) -> Float[Array, "*axes"]:
+    """Log probabilities of all combinations of the groups' categories, averaged over patients.
 
-    Given the lifetime a patient's groups of endpoints are independent; over lifetimes and patients they
-    are not. The axes are those of the groups, in order.
+    Given the lifetime a patient's groups are independent; over lifetimes and patients they are not. The axes
+    are the groups, in order.
     """
     cells = lives - jnp.log(lives.shape[1])
     for group in groups:
-        axes = tuple(range(cells.ndim - 2, cells.ndim + group.ndim - 4))
-        cells = jnp.expand_dims(cells, axes) + group
+        cells = cells[..., None, :, :] + group
     return log_total(cells, axis=(-2, -1))
