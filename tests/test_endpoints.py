@@ -88,13 +88,15 @@ def test_marginals_are_those_of_each_endpoint_alone(own_course):
 
 @pytest.mark.parametrize("told", [(CR, CR), (WHOLE, PR), (ALIVE, ALIVE), (WHOLE, WHOLE)])
 def test_endpoints_of_one_outcome_must_exclude_each_other(own_course, told):
+    own, course = own_course
     with pytest.raises(InputError, match="must exclude each other"):
-        log_table(*own_course, told)
+        log_table(own, course, told)
 
 
 def test_counts_of_kinds_are_multinomial(own_course):
     """Exclusive endpoints of one arm: the exact likelihood is that of the categories."""
-    table = log_table(*own_course, [CR, PR])
+    own, course = own_course
+    table = log_table(own, course, [CR, PR])
     assert log_joint_counts(table, ((2, 7),), 40) == pytest.approx(
         multinomial.logpmf([31, 2, 7], 40, np.exp(np.asarray(table))), rel=1e-10
     )
