@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
 from pkpd.catalogue import shipped
@@ -195,3 +196,54 @@ def test_doctor(run):
     code, out, _ = run("doctor", "--json")
     assert code == 0
     assert {"versions", "devices", "cores"} <= set(json.loads(out))
+
+
+NEW = """study,arm,endpoint,n,events,regimen
+new,double,CR+PR,40,9,aldesleukin 6 MIU sc q24h x28 + melatonin 40 mg po q24h x28
+new,double,surv_1y,40,,aldesleukin 6 MIU sc q24h x28 + melatonin 40 mg po q24h x28
+new,control,CR+PR,38,0,control
+"""
+
+
+def test_predict_scores_what_is_known_and_predicts_the_rest(run, tmp_path):
+    (tmp_path / "new.csv").write_text(NEW, "utf-8")
+    words = ("predict", "lissoni1995/exposure", "--arms", "new.csv", "--draws", "40")
+    code, out, err = run(*words, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    known, unknown, control = found["rows"]
+    assert known["lo95"] <= known["lo50"] <= known["mean"] <= known["hi50"] <= known["hi95"]
+    assert known["log_score"] == pytest.approx(np.log(known["p_observed"]))
+    assert 0.0 <= known["pit"] <= 1.0
+    assert unknown["log_score"] is None
+    assert unknown["mean"] > 0.1
+    assert control["mean"] < 0.05
+    assert found["summary"]["rows"] == 2
+    assert found["summary"]["difference_ci95"] is None
+    assert set(found["summary"]["studies"]) == {"new"}
+
+
+def test_predict_tells_every_fault_of_the_arms(run, tmp_path):
+    (tmp_path / "bad.csv").write_text(NEW.replace("control\n", "contrl\n").replace(",9,", ",41,"), "utf-8")
+    code, out, err = run("predict", "lissoni1995/exposure", "--arms", "bad.csv")
+    assert (code, out) == (2, "")
+    assert "line 2, events: must not exceed n = 40" in err
+    assert 'must be a regimen or name one of the question\'s, but is "contrl"' in err
+    code, _, err = run("predict", "lissoni1995/exposur", "--arms", "bad.csv")
+    assert code == 2
+    assert "Did you mean" in err
+
+
+def test_profile(run, tmp_path):
+    words = ("profile", "lissoni1995/exposure", "ps_improved.b0", "--plot", "profile.png", "--json")
+    code, out, _ = run(*words)
+    assert code == 0
+    one = json.loads(out)["profiles"]["ps_improved.b0"]
+    low, high = one["likelihood"]["ci95"]
+    assert low < one["value"] < high
+    assert one["posterior"]["ci95"][0] > low
+    assert (tmp_path / "profile.png").stat().st_size > 10_000
+    code, _, err = run("profile", "lissoni1995/exposure", "ps_improved.b")
+    assert code == 2
+    assert "must be a free parameter of the fit" in err
+    assert run("profile", "lissoni1995/exposure", "--plot", "profile.txt")[0] == 2

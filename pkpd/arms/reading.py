@@ -1,9 +1,10 @@
 """Reads a table of arms: every row, then every rule, and all faults at once."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pkpd.arms.arm import read_arm
+from pkpd.arms.arm import Draft, read_arm
 from pkpd.arms.printed import printed_remarks
 from pkpd.arms.rows import Row, read_rows
 from pkpd.arms.rules import check_rules, pool_remarks
@@ -20,11 +21,16 @@ def load_arms(path: str | Path) -> tuple[ArmTable, ...]:
 
 
 def read_arms(
-    path: str | Path, label: str = "", sourced: bool = True
+    path: str | Path,
+    label: str = "",
+    sourced: bool = True,
+    weights: Mapping[str, float] | None = None,
+    overlap: bool = False,
 ) -> tuple[tuple[ArmTable, ...], Findings]:
     """The arms without fault of a CSV file, `label` in messages, and every fault.
 
-    Arms that are not evidence but to be predicted need no source: `sourced` is False for them.
+    Arms that are not evidence but to be predicted need no source: `sourced` is False for them. `weights`, by
+    study or `study/arm`, replace those of the table; with `overlap` patients may knowingly count twice.
     Raises `InputError` where the file cannot be read as a table of arms.
     """
     path = Path(path)
@@ -33,11 +39,18 @@ def read_arms(
     for row in read_rows(path, sourced, findings):
         alone = 0 if row["study"] and row["arm"] else row.line
         groups.setdefault((row["study"], row["arm"], alone), []).append(row)
-    drafts = [read_arm(rows, sourced, findings) for rows in groups.values()]
+    drafts = [_weighed(read_arm(rows, sourced, findings), weights or {}) for rows in groups.values()]
     named = [draft for draft in drafts if draft.table.study and draft.table.arm]
     check_survival(named, findings)
-    check_rules(named, findings)
+    check_rules(named, findings, overlap)
     return tuple(draft.table for draft in drafts if draft.sound), findings
+
+
+def _weighed(draft: Draft, weights: Mapping[str, float]) -> Draft:
+    """An arm with the weight that is given for it, else for its study, else its own."""
+    table = draft.table
+    weight = weights.get(f"{table.study}/{table.arm}", weights.get(table.study, table.weight))
+    return dataclasses.replace(draft, table=dataclasses.replace(table, weight=weight))
 
 
 def check_arms(path: str | Path) -> list:

@@ -11,11 +11,12 @@ from pkpd.checks import Findings, did_you_mean
 MOST_BESIDE = 0.5  # weight of an arm whose patients may be another arm's
 
 
-def check_rules(drafts: Sequence[Draft], findings: Findings) -> None:
-    """Every rule that takes more than one arm to break."""
+def check_rules(drafts: Sequence[Draft], findings: Findings, overlap: bool = False) -> None:
+    """Every rule that takes more than one arm to break; `overlap` allows patients to count twice."""
     _check_studies(drafts, findings)
-    _check_exclusions(drafts, findings)
-    _check_pools(drafts, findings)
+    if not overlap:
+        _check_exclusions(drafts, findings)
+        _check_pools(drafts, findings)
     _check_publications(drafts, findings)
     _check_comparators(drafts, findings)
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,20 @@ def _plot(found: Any, folder: Path) -> None:
 
 
 def _print(asked: Any, found: Any, quick: bool) -> None:
+    from pkpd.arms import remarks_of
+
     typer.echo(f"{asked.name}: {asked.title}\nstatus: {found.status}, {found.seconds:.0f} s\n")
-    rows = [_arm(row) for row in found.arms]
-    columns = ["arm", "endpoint", "observed", "exact 95 %", "at the mode", "posterior mean", "95 %"]
+    rows = [[*_named(row, found.arms), *_arm(row)] for row in found.arms]
+    columns = [
+        *_named({"study": "study"}, found.arms),
+        "arm",
+        "endpoint",
+        "observed",
+        "exact 95 %",
+        "at the mode",
+        "posterior mean",
+        "95 %",
+    ]
     table(
         "Observed and predicted, per cent (reproduction of the fitted counts, not validation)", columns, rows
     )
@@ -152,15 +163,23 @@ def _print(asked: Any, found: Any, quick: bool) -> None:
         rows,
     )
     typer.echo("What the data say:")
-    for line in [*found.words, *(f"direction: {d}" for d in found.directions)]:
+    remarks = [f"of the evidence: {remark}" for remark in remarks_of(asked.arms)]
+    for line in [*found.words, *(f"direction: {d}" for d in found.directions), *remarks]:
         typer.echo(f"- {line}")
     typer.echo(f"\n{_quality(found, quick)}\n{DISCLAIMER}")
+
+
+def _named(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[object]:
+    """The study of a row, where there are several."""
+    return [row["study"]] if len({each["study"] for each in rows}) > 1 else []
 
 
 def _arm(row: dict[str, Any]) -> list[object]:
     from pkpd.likelihood.counts import clopper_pearson
 
     observed, exact = "-", "-"
+    if "value" in row:
+        return _reported(row)
     if row["events"] is not None:
         low, high = clopper_pearson(row["events"], row["n"])
         observed = f"{row['events']}/{row['n']} = {percent(row['events'] / row['n'])}"
@@ -174,6 +193,15 @@ def _arm(row: dict[str, Any]) -> list[object]:
         percent(row["posterior_mean"]),
         f"{percent(row['lo95'])} to {percent(row['hi95'])}",
     ]
+
+
+def _reported(row: dict[str, Any]) -> list[object]:
+    """A number that is no count, as a percentage where it is a probability."""
+    told = percent if row["probability"] else number
+    spread = "-" if row["se"] is None else f"SE {told(row['se'])}"
+    values = [told(row[key]) for key in ("value", "predicted", "posterior_mean")]
+    span = f"{told(row['lo95'])} to {told(row['hi95'])}"
+    return [row["arm"], row["endpoint"], values[0], spread, *values[1:], span]
 
 
 def _prediction(row: dict[str, Any]) -> list[object]:

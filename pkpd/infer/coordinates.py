@@ -105,6 +105,8 @@ def _ports(problem: Problem) -> dict[int, tuple[str, str]]:
     wired = {(owner, port) for owner, port, _ in problem.model.wires}
     declared, found = problem.model.declared, {}
     for place, (path, prior) in enumerate(problem.priors):
+        if path not in declared:
+            continue
         port = (path.rpartition(".")[0], declared[path].multiplies or declared[path].divides)
         if port in wired and prior.family in ("normal", "lognormal"):
             found[place] = port

@@ -1,12 +1,13 @@
 """Whether a sample can be trusted, and what the data say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from pkpd.infer.mode import Mode
+from pkpd.infer.prior import Prior
 
 
 class Draws(NamedTuple):
@@ -55,20 +56,52 @@ def _normal_ranks(values: np.ndarray) -> np.ndarray:
     return ndtri((ranks - 0.375) / (values.size + 0.25))
 
 
+class Tail(NamedTuple):
+    """A generalised Pareto distribution of what exceeds a weight: where it stands among the sorted weights,
+    its shape k and its scale."""
+
+    first: int
+    shape: float
+    scale: float
+
+
 def pareto_k(log_weights: np.ndarray) -> float:
     """Shape of the generalised Pareto tail of importance weights; above 0.7 they cannot be trusted.
 
     References: Vehtari A, et al. J Mach Learn Res 2024;25(72):1-58; Zhang J, Stephens MA.
     Technometrics 2009;51:316-325, doi 10.1198/tech.2009.08017.
     """
-    weights = np.exp(log_weights - log_weights.max())
-    count = int(min(np.ceil(weights.size / 5), np.ceil(3 * np.sqrt(weights.size))))
-    ordered = np.sort(weights)
-    excess = ordered[-count:] - ordered[-count - 1]
+    return _tail(np.sort(np.exp(log_weights - log_weights.max()))).shape
+
+
+def smoothed(log_weights: np.ndarray) -> np.ndarray:
+    """Normalised importance weights whose largest are replaced by quantiles of their Pareto tail.
+
+    References: as for `pareto_k`.
+    """
+    order = np.argsort(log_weights)
+    weights = np.exp(log_weights[order] - log_weights.max())
+    tail = _tail(weights)
+    if np.isfinite(tail.shape):
+        count = len(weights) - tail.first
+        share = (np.arange(count) + 0.5) / count
+        k = tail.shape if abs(tail.shape) > 1e-6 else 1e-6
+        excess = tail.scale * np.expm1(-k * np.log1p(-share)) / k
+        weights[tail.first :] = np.minimum(weights[tail.first - 1] + excess, 1.0)
+    found = np.empty_like(weights)
+    found[order] = weights / weights.sum()
+    return found
+
+
+def _tail(ordered: np.ndarray) -> Tail:
+    """The tail of sorted weights by the estimator of Zhang and Stephens, its shape drawn towards 0.5."""
+    count = int(min(np.ceil(ordered.size / 5), np.ceil(3 * np.sqrt(ordered.size))))
+    first = ordered.size - count
+    excess = ordered[first:] - ordered[first - 1]
     excess = excess[excess > 0]
     n = len(excess)
     if n < 5:
-        return float("inf")
+        return Tail(first, float("inf"), 0.0)
     grid = 30 + int(np.sqrt(n))
     quartile = excess[int(n / 4 + 0.5) - 1]
     b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile) + 1 / excess[-1]
@@ -76,8 +109,8 @@ def pareto_k(log_weights: np.ndarray) -> float:
     profile = n * (np.log(-b / k) - k - 1)
     share = 1 / np.sum(np.exp(profile - profile[:, None]), axis=1)
     best = np.sum(b * share) / np.sum(share)
-    shape = np.mean(np.log1p(-best * excess))
-    return float((n * shape + 10 * 0.5) / (n + 10))
+    shape = float(np.mean(np.log1p(-best * excess)))
+    return Tail(first, (n * shape + 10 * 0.5) / (n + 10), -shape / float(best))
 
 
 def directions(mode: Mode, names: Sequence[str]) -> list[str]:
@@ -99,6 +132,34 @@ def directions(mode: Mode, names: Sequence[str]) -> list[str]:
         )
         found.append(f"{words.removeprefix('+ ')} (the data say {values[i]:.1f} times what the prior says)")
     return found
+
+
+def only_together(
+    mode: Mode, priors: Sequence[tuple[str, Prior]], contraction: Mapping[str, float]
+) -> list[str]:
+    """What the data fix of several parameters together and of none alone, in words.
+
+    Told for each direction in which the likelihood is sharper than the prior and whose parameters all have a
+    contraction below a half; as a product of powers where they are log-normal.
+    """
+    values, vectors = np.linalg.eigh(mode.hessian - np.eye(len(priors)))
+    found = []
+    for i in np.argsort(values)[::-1]:
+        if values[i] <= 1.0:
+            break
+        vector = vectors[:, i]
+        heavy = [int(j) for j in np.argsort(-np.abs(vector)) if abs(vector[j]) > 0.25]
+        if len(heavy) > 1 and all(contraction[priors[j][0]] < 0.5 for j in heavy):
+            found.append(f"only {_combined(vector, heavy, priors)} is identified, not each")
+    return found
+
+
+def _combined(vector: np.ndarray, heavy: Sequence[int], priors: Sequence[tuple[str, Prior]]) -> str:
+    if any(priors[j][1].family != "lognormal" for j in heavy):
+        return f"a combination of {', '.join(priors[j][0] for j in heavy)}"
+    power = {j: vector[j] / priors[j][1].spread for j in heavy}
+    first, *rest = heavy
+    return " x ".join([priors[first][0], *(f"{priors[j][0]}^{power[j] / power[first]:.1f}" for j in rest)])
 
 
 def in_words(contraction: dict[str, float], informed: float = 0.5, partly: float = 0.2) -> list[str]:

@@ -9,18 +9,16 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from pkpd.dosing.events import Events
-from pkpd.endpoints import label
-from pkpd.infer import laplace
+from pkpd.infer import laplace, power
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
-from pkpd.infer.diagnostics import directions, in_words, summary
+from pkpd.infer.diagnostics import directions, in_words, only_together, summary
 from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
 from pkpd.infer.nuts import Keep, sample
-from pkpd.infer.predict import Chances, Predicted, chances_of, predict, thin
-from pkpd.infer.problem import Arm, Point, Problem, evaluator
+from pkpd.infer.predict import Predicted, along, chances_of, extended, predict, thin, typical, with_arms
+from pkpd.infer.problem import Arm, Evaluate, Problem, evaluator
 from pkpd.infer.settings import DEFAULT, GATES, Settings
 
 Progress = Callable[[str, float], None]  # a message, and the share of the work that is done
@@ -32,7 +30,8 @@ class Fit:
 
     `estimates` hold standard deviations of the parameter itself, and `contraction` on the normal scale.
     `draws` [chains, draws, params] are the posterior sample; `points` [..., params] are the same, or points
-    of the normal approximation where nothing was sampled.
+    of the normal approximation, corrected by importance where that can be trusted (`diagnostics.pareto_k`
+    below 0.7), where nothing was sampled.
     """
 
     status: str
@@ -77,10 +76,11 @@ def fit_problem(
     say("polishing the mode", 0.1)
     mode = polish(gradient, climbed.points[np.nanargmax(climbed.log_density)])
     normal = laplace.approximate(gradient, mode, coordinates_of(problem, settings.seed))
-    found: dict[str, Any] = {}
-    draws = None
+    evaluate, found, draws = evaluator(problem), dict[str, Any](), None
     if quick:
-        points = normal.points(normal.draw(4000, settings.seed))
+        say("weighing the normal approximation", 0.2)
+        weighed = laplace.weigh(problem, evaluate, normal, 1000, settings.seed)
+        points = weighed.resampled(1000, settings.seed)
     else:
         lengths = settings.chains, settings.warmup, settings.draws
         told = _within(say, 0.12, 0.94)
@@ -88,20 +88,21 @@ def fit_problem(
         points = draws = chain.points
         found = summary(chain, problem.names)
         found["laplace_gap"] = laplace.gap(normal, draws)
-    say("checking the normal approximation and the virtual patients", 0.94)
-    evaluate, some = evaluator(problem), thin(points, 400)
-    found["pareto_k"] = laplace.trust(problem, evaluate, normal, seed=settings.seed)
-    found["patients"] = patient_changes(problem, evaluate, mode.point, some)
+        weighed = laplace.weigh(problem, evaluate, normal, 400, settings.seed)
+    say("checking the virtual patients and the priors", 0.94)
+    some = thin(points, 400)
+    first = along(evaluate, problem.patients, some)
+    found["pareto_k"] = weighed.pareto_k
+    found["patients"] = patient_changes(problem, evaluate, mode.point, some, first)
+    found["sensitivity"] = power.sensitivities(problem.names, some, first.log_likelihood)
     say("predicting", 0.97)
     found["starts_agree"] = agreeing(climbed, mode)
-
-    def chances(x: Point) -> list[Array]:
-        return evaluate(problem.patients, x)[1]
-
-    fitted = predict(chances, mode.point, some)
-    predictions = _others(problem, others, mode.point, some)
-    prior_predictive = _prior_predictive(problem, chances, settings.seed)
+    at_mode = along(evaluate, problem.patients, mode.point[None]).predictions
+    fitted = [Predicted(a[0], draws) for a, draws in zip(at_mode, first.predictions, strict=True)]
+    predictions = _others(problem, others, mode.point, some, settings.seed)
+    prior_predictive = _prior_predictive(problem, evaluate, settings.seed)
     checks = _checks(found, mode, settings, quick)
+    contraction = _contraction(problem, points)
     return Fit(
         status=_status(checks),
         seconds=time.perf_counter() - begin,
@@ -121,7 +122,11 @@ def fit_problem(
         prior_predictive=prior_predictive,
         estimates=_estimates(problem, mode, points),
         directions=directions(mode, problem.names),
-        words=in_words(_contraction(problem, points)),
+        words=[
+            *in_words(contraction),
+            *only_together(mode, problem.priors, contraction),
+            *power.in_words(found["sensitivity"]),
+        ],
     )
 
 
@@ -159,35 +164,39 @@ def _status(checks: Mapping[str, bool]) -> str:
 
 def _rows(problem: Problem, arm: Arm, p: Predicted) -> list[dict[str, Any]]:
     low, high = p.interval()
-    counts = arm.counts or (None,) * len(arm.endpoints)
-    return [
-        {
+    rows = []
+    for i, fact in enumerate(problem.facts(arm)):
+        row = {
             "study": arm.study,
             "arm": arm.name,
-            "endpoint": label(problem.model, endpoint),
+            "endpoint": fact.label,
             "n": arm.n,
-            "events": counts[i],
+            "events": fact.events,
             "predicted": float(p.at_mode[i]),
             "posterior_mean": float(p.draws[:, i].mean()),
             "lo95": float(low[i]),
             "hi95": float(high[i]),
         }
-        for i, endpoint in enumerate(arm.endpoints)
-    ]
+        if fact.value is not None:
+            row |= {"value": fact.value, "se": fact.se, "probability": fact.chance}
+        rows.append(row | ({"weight": arm.weight} if arm.weight != 1.0 else {}))
+    return rows
 
 
 def _others(
-    problem: Problem, others: Sequence[Arm], mode: np.ndarray, points: np.ndarray
+    problem: Problem, others: Sequence[Arm], mode: np.ndarray, points: np.ndarray, seed: int
 ) -> list[dict[str, Any]]:
+    """Rows of arms that are not fitted; their study is a new one."""
     if not others:
         return []
     untreated = [eqx.tree_at(lambda a: a.events, arm, _no_doses(arm.events)) for arm in others]
-    found = predict(chances_of(problem, [*others, *untreated]), mode, points)
+    new = with_arms(problem, [*others, *untreated])
+    found = predict(chances_of(new), typical(new, mode), extended(new, points, seed))
     rows = []
     for arm, p, nothing in zip(others, found[: len(others)], found[len(others) :], strict=True):
         same = bool(np.max(np.abs(p.draws - nothing.draws)) < 1e-9)
         note = "equal to no treatment by construction: the model has no effect of this alone" if same else ""
-        rows += [{**row, "n": None, "events": None, "note": note} for row in _rows(problem, arm, p)]
+        rows += [{**row, "n": None, "events": None, "note": note} for row in _rows(new, arm, p)]
     return rows
 
 
@@ -198,11 +207,15 @@ def _no_doses(events: Events) -> Events:
 
 
 def _prior_predictive(
-    problem: Problem, chances: Chances, seed: int, count: int = 200
+    problem: Problem, evaluate: Evaluate, seed: int, count: int = 200
 ) -> list[dict[str, Any]]:
     points = np.random.default_rng(seed).standard_normal((count, len(problem.priors)))
-    found = predict(chances, np.zeros(len(problem.priors)), points)
-    rows = [row for arm, p in zip(problem.arms, found, strict=True) for row in _rows(problem, arm, p)]
+    found = along(evaluate, problem.patients, points).predictions
+    rows = [
+        row
+        for arm, draws in zip(problem.arms, found, strict=True)
+        for row in _rows(problem, arm, Predicted(draws[0], draws))
+    ]
     return [
         {k: row[k] for k in ("study", "arm", "endpoint", "posterior_mean", "lo95", "hi95")} for row in rows
     ]

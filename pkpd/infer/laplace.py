@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pkpd.infer.coordinates import Coordinates
-from pkpd.infer.diagnostics import pareto_k
+from pkpd.infer.diagnostics import pareto_k, smoothed
 from pkpd.infer.mode import Gradient, Mode, ascend, polish
 from pkpd.infer.problem import Evaluate, Problem
+
+TRUSTED = 0.7
 
 
 class Normal(NamedTuple):
@@ -47,16 +49,41 @@ def approximate(gradient: Gradient, mode: Mode, coordinates: Coordinates) -> Nor
     return Normal(coordinates, polish(pulled, ascend(pulled, start)[0]))
 
 
-def trust(problem: Problem, evaluate: Evaluate, normal: Normal, count: int = 400, seed: int = 0) -> float:
-    """Pareto k of the importance weights from the approximation to the posterior."""
+class Weighed(NamedTuple):
+    """Points drawn from the approximation [draws, params] with normalised importance weights, smoothed, and
+    the Pareto k that says whether they can be trusted: below 0.7."""
+
+    points: np.ndarray
+    weights: np.ndarray
+    pareto_k: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the weights turn the approximation into the posterior."""
+        return self.pareto_k < TRUSTED
+
+    def resampled(self, count: int, seed: int = 0) -> np.ndarray:
+        """Points of the posterior by systematic resampling, as they are where the weights fail."""
+        if not self.trusted:
+            return self.points
+        places = (np.arange(count) + np.random.default_rng(seed).uniform()) / count
+        return self.points[np.searchsorted(np.cumsum(self.weights), places).clip(0, len(self.points) - 1)]
+
+
+def weigh(problem: Problem, evaluate: Evaluate, normal: Normal, count: int = 400, seed: int = 0) -> Weighed:
+    """Draws from the approximation, weighed by the posterior."""
     drawn = normal.draw(count, seed)
     points = normal.points(drawn)
-    likely = np.array([float(evaluate(problem.patients, jnp.asarray(x))[0]) for x in points])
-    found = likely - 0.5 * np.sum(points**2, axis=1)
+    likely = [float(evaluate(problem.patients, jnp.asarray(x)).log_likelihood) for x in points]
+    found = np.array(likely) - 0.5 * np.sum(points**2, axis=1)
     found = found + np.asarray(jax.vmap(normal.coordinates.log_jacobian)(jnp.asarray(drawn)))
-    centred = drawn - normal.top.point
-    weights = found + 0.5 * np.einsum("ij,jk,ik->i", centred, normal.top.hessian, centred)
-    return pareto_k(weights[np.isfinite(weights)])
+    white = np.linalg.solve(normal.spread(), (drawn - normal.top.point).T)
+    log_weights = found + 0.5 * np.sum(white**2, axis=0)
+    log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
+    known = np.isfinite(log_weights)
+    weights = np.zeros(count)
+    weights[known] = smoothed(log_weights[known])
+    return Weighed(points, weights, pareto_k(log_weights[known]))
 
 
 def gap(normal: Normal, points: np.ndarray, count: int = 4000) -> float:

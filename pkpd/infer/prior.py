@@ -6,26 +6,27 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import log_ndtr
+from jax.scipy.special import log_ndtr, ndtr, ndtri
 from jaxtyping import Array, Float
 
 from pkpd.checks import fail
 from pkpd.parameters import Declaration, Domain
 
-Family = Literal["lognormal", "normal", "logitnormal", "beta1"]
+Family = Literal["lognormal", "normal", "logitnormal", "beta1", "halfnormal"]
 _Z95 = 1.959963984540054
 _SUPPORT: dict[str, tuple[Domain, ...]] = {
     "lognormal": ("positive", "nonnegative", "real"),
     "normal": ("real",),
     "logitnormal": ("unit", "nonnegative", "positive", "real"),
     "beta1": ("unit", "nonnegative", "real"),
+    "halfnormal": ("nonnegative", "real"),
 }
 
 
 @dataclass(frozen=True)
 class Prior:
-    """`lognormal(median, log SD)`, `normal(mean, SD)`, `logitnormal(median, logit SD)`, or
-    `beta1(b)`, the distribution Beta(1, b), whose density falls from zero."""
+    """`lognormal(median, log SD)`, `normal(mean, SD)`, `logitnormal(median, logit SD)`, `beta1(b)`, the
+    distribution Beta(1, b), whose density falls from zero, or `halfnormal(scale)`."""
 
     family: Family
     centre: float
@@ -40,6 +41,8 @@ class Prior:
         if self.family == "logitnormal":
             odds = math.log(self.centre / (1.0 - self.centre)) + self.spread * x
             return 1.0 / (1.0 + jnp.exp(-odds))
+        if self.family == "halfnormal":
+            return -self.centre * ndtri(0.5 * ndtr(-x))
         return -jnp.expm1(log_ndtr(-x) / self.centre)
 
     def interval(self) -> tuple[float, float]:
@@ -58,7 +61,7 @@ class Prior:
         if declaration.domain not in _SUPPORT[self.family]:
             hint = "Use lognormal for positive parameters, logitnormal or beta1 for probabilities."
             raise fail(place, f"must stay in the domain ({declaration.rule})", self.family, hint)
-        if self.family != "beta1" and not self.spread > 0.0:
+        if self.family not in ("beta1", "halfnormal") and not self.spread > 0.0:
             raise fail(place, "must have a spread greater than 0", self.spread)
 
 

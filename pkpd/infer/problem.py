@@ -1,30 +1,34 @@
 """A question: model, evidence, priors; its log density on a standard normal scale."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from pkpd.devices import compile_options
 from pkpd.dosing.events import Events
-from pkpd.endpoints import log_table
+from pkpd.endpoints import label, log_alive, log_table
+from pkpd.infer.levels import Level
 from pkpd.infer.prior import Prior
 from pkpd.likelihood.counts import log_joint_counts, log_product_counts
+from pkpd.likelihood.reports import AbstractReport, Look, Seen
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.response import Course
 from pkpd.response.joint import Endpoint, joint_counts, marginals
-from pkpd.simulation import courses, individualise, sample_patients
+from pkpd.simulation import courses, individualise, sample_patients, signals_along
 from pkpd.solve import AbstractSolver, Multirate
 
 Point = Float[Array, " params"]
 
 
 class Arm(eqx.Module):
-    """One arm: its doses, and how many of `n` patients had each endpoint (None: to be predicted)."""
+    """One arm: its doses, how many of `n` patients had each endpoint (None: to be predicted), and what it
+    reports besides."""
 
     events: Events
     study: str = eqx.field(static=True)
@@ -33,12 +37,30 @@ class Arm(eqx.Module):
     endpoints: tuple[Endpoint, ...] = eqx.field(static=True)
     counts: tuple[int, ...] | None = eqx.field(static=True)
     weight: float = eqx.field(static=True, default=1.0)
+    reports: tuple[AbstractReport, ...] = eqx.field(static=True, default=())
+    histology: str = eqx.field(static=True, default="")
+
+    @property
+    def told(self) -> bool:
+        """Whether the arm tells anything that is counted with a weight."""
+        return self.weight > 0.0 and (self.counts is not None or bool(self.reports))
+
+
+class Fact(NamedTuple):
+    """A number of an arm's evidence: label, events of n or a value with its error, if it is a probability."""
+
+    label: str
+    events: int | None
+    value: float | None
+    se: float | None
+    chance: bool
 
 
 class Problem(eqx.Module):
     """Everything that a fit needs, resolved to numbers.
 
-    A point `x` [params] is standard normal under the prior; `values(x)` are the parameters.
+    A point `x` [params] is standard normal under the prior; `values(x)` are the parameters, and what the
+    `levels` add: standard deviations between studies, and each study's deviation.
     `units` are those of parameters that may have any dimension.
     `joint` chooses the exact probability of an arm's counts, which share their patients, over the
     product of binomials.
@@ -52,6 +74,7 @@ class Problem(eqx.Module):
     units: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
     origin: float = eqx.field(static=True, default=0.0)
     joint: bool = eqx.field(static=True, default=True)
+    levels: tuple[Level, ...] = eqx.field(static=True, default=())
 
     def __check_init__(self) -> None:
         self.solver.check(self.patients)
@@ -62,59 +85,135 @@ class Problem(eqx.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Paths of the free parameters, in the order of a point."""
+        """Names of the free numbers, paths where they are parameters, in the order of a point."""
         return tuple(path for path, _ in self.priors)
 
     def unit(self, path: str) -> str:
         """The unit of a parameter's values."""
-        known, dimension = dict(self.units), self.model.declared[path].dimension
-        return known.get(path, "") if dimension == "*" else self.model.units.unit(dimension)
+        declared = self.model.declared.get(path)
+        if declared is None:
+            return "1"
+        known = dict(self.units)
+        return known.get(path, "") if declared.dimension == "*" else self.model.units.unit(declared.dimension)
 
     def values(self, x: Point) -> dict[str, Array]:
-        """The free parameters at a point, in the model's units."""
+        """The free numbers at a point, in the model's units."""
         return {path: prior.natural(x[i]) for i, (path, prior) in enumerate(self.priors)}
 
     def at(self, x: Point) -> Model:
-        """The model at a point."""
-        return self.model.replace(self.values(x))
+        """The typical model at a point, without the deviations of studies."""
+        return self.model.replace(self._parameters(self.values(x)))
 
-    def course(self, model: Model, events: Events, endpoints: Sequence[Endpoint]) -> Course:
-        """What the outcomes see of the virtual patients of an arm."""
-        alive = [e.time for e in endpoints if e.time is not None]
-        own = individualise(model, self.patients)
-        return courses(own, events, self.patients.count, self.origin, alive, self.solver)
+    def in_arm(self, x: Point, arm: Arm) -> Model:
+        """The model at a point as it is in an arm's study."""
+        values, model = self.values(x), self.at(x)
+        for level in self.levels:
+            group = arm.study if level.by == "study" else arm.histology
+            domain = model.declared[level.path].domain
+            shifted = level.shifted(jnp.asarray(model.get(level.path)), domain, values, group)
+            model = model.replace({level.path: shifted})
+        return model
 
-    def log_tables(self, x: Point, arms: Sequence[Arm] | None = None) -> list[Float[Array, "..."]]:
-        """Log outcome table of each arm, averaged over the virtual patients."""
-        model = self.at(x)
-        own = individualise(model, self.patients)
-        return [
-            log_table(own, self.course(model, arm.events, arm.endpoints), arm.endpoints)
-            for arm in (self.arms if arms is None else arms)
+    def _parameters(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        return {path: v for path, v in values.items() if path in self.model.declared}
+
+    def looks(self, arm: Arm) -> tuple[float, ...]:
+        """When an arm's survival is looked at, for its own reports and for those that compare to it."""
+        mine = [report.looks for report in arm.reports]
+        mine += [
+            report.looks
+            for other in self.arms
+            if other.study == arm.study
+            for report in other.reports
+            if report.against == arm.name
         ]
+        return tuple(sorted({time for times in mine for time in times}))
+
+    def course(self, model: Model, arm: Arm) -> Course:
+        """What the outcomes see of individualised patients in an arm."""
+        alive = [e.time for e in arm.endpoints if e.time is not None]
+        alive += self.looks(arm)
+        return courses(model, arm.events, self.patients.count, self.origin, alive, self.solver)
+
+    def seen(self, x: Point) -> list[Seen]:
+        """What the model says of each arm, averaged over the virtual patients."""
+        return [self._seen(x, arm) for arm in self.arms]
+
+    def _seen(self, x: Point, arm: Arm) -> Seen:
+        own = individualise(self.in_arm(x, arm), self.patients)
+        course, looks = self.course(own, arm), self.looks(arm)
+        table = log_table(own, course, arm.endpoints) if arm.endpoints else None
+        wanted = [look for report in arm.reports for look in report.outputs]
+        alive = log_alive(own, course, looks) if looks else jnp.zeros(0)
+        return Seen(table, alive, self._means(own, arm, wanted), looks)
+
+    def _means(self, own: Model, arm: Arm, wanted: Sequence[Look]) -> dict[Look, Array]:
+        if not wanted:
+            return {}
+        times = np.array(sorted({self.origin + time for _, time in wanted}))
+        count = self.patients.count
+        states = self.solver.states(own, arm.events, times.tolist(), count)
+        signals = signals_along(own, arm.events, times, states, count)
+        return {
+            (output, time): jnp.broadcast_to(signals[output], (len(times), count))[
+                np.searchsorted(times, self.origin + time)
+            ].mean()
+            for output, time in wanted
+        }
 
     def log_likelihood(self, x: Point) -> Float[Array, ""]:
-        """Weighted sum over arms of the log probability of their counts."""
-        return self.log_likelihood_of(self.log_tables(x))
+        """Weighted sum over arms of the log probability of what they report."""
+        return self.weighted(self.log_evidence(self.seen(x)))
 
-    def log_likelihood_of(self, tables: Sequence[Float[Array, "..."]]) -> Float[Array, ""]:
-        """The same from the log outcome tables of the arms."""
+    def weighted(self, by_arm: Sequence[Array]) -> Float[Array, ""]:
+        """The same from that of each arm."""
+        return sum((arm.weight * v for arm, v in zip(self.arms, by_arm, strict=True)), jnp.zeros(()))
+
+    def log_evidence(self, seen: Sequence[Seen]) -> list[Float[Array, ""]]:
+        """Log probability of what each arm reports, without its weight; zero where that is nothing or 0."""
+        return [
+            self._log_evidence(arm, mine, seen) if arm.told else jnp.zeros(())
+            for arm, mine in zip(self.arms, seen, strict=True)
+        ]
+
+    def _log_evidence(self, arm: Arm, mine: Seen, seen: Sequence[Seen]) -> Float[Array, ""]:
         rule = log_joint_counts if self.joint else log_product_counts
         total = jnp.zeros(())
-        for arm, table in zip(self.arms, tables, strict=True):
-            if arm.counts is not None and arm.weight > 0.0:
-                total = total + arm.weight * rule(table, joint_counts(arm.endpoints, arm.counts), arm.n)
+        if arm.counts is not None and mine.table is not None:
+            total = total + rule(mine.table, joint_counts(arm.endpoints, arm.counts), arm.n)
+        for report in arm.reports:
+            total = total + report.log_probability(mine, self._against(arm, report, seen), arm.n)
         return total
+
+    def _against(self, arm: Arm, report: AbstractReport, seen: Sequence[Seen]) -> Seen | None:
+        """The arm to which a report compares."""
+        both = zip(self.arms, seen, strict=True)
+        return next((s for a, s in both if (a.study, a.name) == (arm.study, report.against)), None)
 
     def log_density(self, x: Point) -> Float[Array, ""]:
         """Log posterior density on the standard normal scale, up to a constant."""
         return self.log_likelihood(x) - 0.5 * jnp.sum(x**2)
 
-    def probabilities(self, x: Point, arms: Sequence[Arm] | None = None) -> list[Float[Array, " endpoints"]]:
-        """Marginal probability of each endpoint of each arm."""
-        chosen = self.arms if arms is None else arms
-        tables = self.log_tables(x, chosen)
-        return [marginals(table, arm.endpoints) for table, arm in zip(tables, chosen, strict=True)]
+    def facts(self, arm: Arm) -> list[Fact]:
+        """The numbers of an arm's evidence, those of its endpoints first."""
+        counts = arm.counts or (None,) * len(arm.endpoints)
+        found = [
+            Fact(label(self.model, endpoint), count, None, None, True)
+            for endpoint, count in zip(arm.endpoints, counts, strict=True)
+        ]
+        for report in arm.reports:
+            mark = " (approximate)" if report.approximate else ""
+            found += [Fact(t.label + mark, None, t.value, t.se, t.chance) for t in report.told()]
+        return found
+
+    def predictions(self, seen: Sequence[Seen]) -> list[Float[Array, " facts"]]:
+        """What the model says instead of each number of each arm."""
+        found = []
+        for arm, mine in zip(self.arms, seen, strict=True):
+            parts = [] if mine.table is None else [marginals(mine.table, arm.endpoints)]
+            parts += [r.predicted(mine, self._against(arm, r, seen)) for r in arm.reports]
+            found.append(jnp.concatenate([jnp.zeros(0), *parts]))
+        return found
 
 
 def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,20 +225,29 @@ def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., An
     return jax.jit(call, compiler_options=compile_options())
 
 
-Evaluate = Callable[[Patients, Point], tuple[Array, list[Array]]]
+class Evaluated(NamedTuple):
+    """At a point: the log likelihood, that of each arm without its weight, and what is predicted by arm."""
+
+    log_likelihood: Array
+    by_arm: Array
+    predictions: list[Array]
+
+
+Evaluate = Callable[[Patients, Point], Evaluated]
 
 
 def evaluator(problem: Problem) -> Evaluate:
-    """A compiled function of patients and point: log likelihood, and the endpoints' probabilities by arm."""
+    """A compiled function of patients and point."""
 
-    def evaluate(problem: Problem, x: Point) -> tuple[Array, list[Array]]:
-        tables = problem.log_tables(x)
-        pairs = zip(tables, problem.arms, strict=True)
-        return problem.log_likelihood_of(tables), [marginals(table, arm.endpoints) for table, arm in pairs]
+    def evaluate(problem: Problem, x: Point) -> Evaluated:
+        seen = problem.seen(x)
+        by_arm = problem.log_evidence(seen)
+        return Evaluated(problem.weighted(by_arm), jnp.stack(by_arm), problem.predictions(seen))
 
     return compiled(problem, evaluate)
 
 
-def free(priors: Mapping[str, Prior]) -> tuple[tuple[str, Prior], ...]:
-    """Priors in a fixed order."""
-    return tuple(sorted(priors.items()))
+def free(priors: Mapping[str, Prior], levels: Sequence[Level] = ()) -> tuple[tuple[str, Prior], ...]:
+    """Priors in a fixed order, those that levels add after those of parameters."""
+    added = [item for level in levels for item in level.priors().items()]
+    return tuple(sorted(priors.items())) + tuple(added)

@@ -4,5 +4,6 @@ from .exposure import exposure_times as exposure_times
 from .exposure import plot_exposure as plot_exposure
 from .files import save as save
 from .posterior import plot_posterior as plot_posterior
+from .profile import plot_profile as plot_profile
 from .starts import plot_starts as plot_starts
 from .tumour import plot_tumour as plot_tumour

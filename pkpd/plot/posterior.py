@@ -91,14 +91,14 @@ def _draw_parameter(
     axes.set_title(f"{path}\n{100 * contraction:.0f} %", fontsize=8, fontweight=weight)
     places = norm.ppf([0.025, 0.5, 0.975])
     values = np.asarray(prior.natural(jnp.asarray(places)))
-    axes.set_xticks(places, [_short(float(value)) for value in values])
+    axes.set_xticks(places, [short(float(value)) for value in values])
     axes.set(xlim=(-3.6, 3.6), ylim=(0.0, None), yticks=[])
     axes.tick_params(labelsize=7.5)
     unit = estimate["unit"]
     axes.set_xlabel(f"({unit})" if unit else "(model unit)", fontsize=7.5, labelpad=1)
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Two digits, without an exponent between 0.001 and 10,000."""
     if value == 0.0 or 1e-3 <= abs(value) < 1e4:
         text = np.format_float_positional(value, 2, unique=False, fractional=False, trim="-")

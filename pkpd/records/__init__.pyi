@@ -8,6 +8,8 @@ from .files import check_file as check_file
 from .files import is_question as is_question
 from .files import question_names as question_names
 from .files import question_titles as question_titles
+from .forecast import predict_arms as predict_arms
+from .profiled import profiles as profiles
 from .question import Question as Question
 from .resolve import Resolved as Resolved
 from .resolve import digest as digest

@@ -34,6 +34,7 @@ class Answer:
 
 def answer_of(question: Question, resolved: Resolved, fit: "Fit") -> dict[str, Any]:
     """The JSON object of a fit."""
+    from pkpd.arms import remarks_of
     from pkpd.devices import versions
 
     problem = fit.problem
@@ -51,6 +52,7 @@ def answer_of(question: Question, resolved: Resolved, fit: "Fit") -> dict[str, A
         "checks": fit.checks,
         "words": fit.words,
         "directions": fit.directions,
+        "remarks": list(remarks_of(question.arms)),
         "starts": fit.starts,
         "mode": dict(zip(problem.names, fit.mode.tolist(), strict=True)),
         "hessian": fit.hessian.tolist(),

@@ -22,6 +22,9 @@ KEYS = (
     "patients",
     "predict",
     "priors",
+    "studies",
+    "histologies",
+    "weights",
     "set",
     "settings",
     "estimator",
@@ -52,6 +55,9 @@ class Question:
     patients: tuple[int, int, int]
     estimator: Mapping[str, int]
     gates: Mapping[str, float] = field(default_factory=dict)
+    studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    histologies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    overlap: bool = False
 
     @property
     def model_path(self) -> str:
@@ -88,6 +94,9 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         key: _table(content, key, findings) for key in ("regimens", "patients", "predict", "priors", "set")
     }
     tables |= {key: _table(content, key, findings) for key in ("settings", "estimator", "gates")}
+    tables |= {key: _table(content, key, findings) for key in ("studies", "histologies", "weights")}
+    overlap = tables["weights"].pop("overlap", False)
+    _is(overlap, bool, "true or false", "weights.overlap", findings)
     likelihood = _text(content, "likelihood", findings, default="joint")
     if likelihood not in LIKELIHOODS:
         findings.add(
@@ -95,7 +104,7 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         )
     evidence = _text(content, "evidence", findings)
     evidence_label = (Path(label).parent / evidence).as_posix()
-    arms = _evidence(path.parent, evidence, evidence_label, findings)
+    arms = _evidence(path.parent, evidence, evidence_label, tables["weights"], bool(overlap), findings)
     if not tables["priors"]:
         findings.add("priors", "must name at least one free parameter")
     question = Question(
@@ -116,6 +125,9 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         patients=_patients(tables["patients"], findings),
         estimator=_numbers(tables["estimator"], ESTIMATOR, "estimator", findings, whole=True),
         gates=_numbers(tables["gates"], GATES, "gates", findings, whole=False),
+        studies=_tables(tables["studies"], "studies", findings),
+        histologies=_tables(tables["histologies"], "histologies", findings),
+        overlap=bool(overlap),
     )
     return question, findings
 
@@ -186,16 +198,38 @@ def _numbers(
     return found
 
 
-def _evidence(folder: Path, name: str, label: str, findings: Findings) -> tuple[ArmTable, ...]:
+def _evidence(
+    folder: Path,
+    name: str,
+    label: str,
+    weights: Mapping[str, Any],
+    overlap: bool,
+    findings: Findings,
+) -> tuple[ArmTable, ...]:
     if not name:
         return ()
     if "/" in name or "\\" in name:
         findings.add("evidence", "must be the name of a file beside the question", name)
         return ()
     try:
-        arms, found = read_arms(folder / name, label)
+        arms, found = read_arms(folder / name, label, weights=_weights(weights, findings), overlap=overlap)
     except InputError as error:
         findings.adopt(error)
         return ()
     findings.faults.extend(found.faults)
+    known = {arm.study for arm in arms} | {f"{arm.study}/{arm.arm}" for arm in arms}
+    for key in () if found.faults else weights:
+        if key not in known:
+            rule = "must name a study of the evidence, or an arm as study/arm"
+            findings.add(f"weights.{key}", rule, key, did_you_mean(key, known))
     return arms
+
+
+def _weights(table: Mapping[str, Any], findings: Findings) -> dict[str, float]:
+    found = {}
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+            findings.add(f"weights.{key}", "must lie between 0 and 1", value)
+        else:
+            found[key] = float(value)
+    return found

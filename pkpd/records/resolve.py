@@ -12,26 +12,22 @@ import equinox as eqx
 import numpy as np
 from jax import Array
 
-from pkpd.arms import ArmTable
 from pkpd.card import Card
 from pkpd.catalogue import load_card, load_model
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.devices import float64
-from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
-from pkpd.endpoints import label, model_endpoints, survives
 from pkpd.infer.problem import Arm, Problem, free
-from pkpd.likelihood.counts import MOST_AXES
 from pkpd.model import Model
 from pkpd.population import typical_patient
+from pkpd.records.evidence import Reader, bound, read_evidence
+from pkpd.records.levels import read_levels
 from pkpd.records.priors import read_priors
 from pkpd.records.question import Question, read_question
-from pkpd.response.joint import Axis, Endpoint, axes_of
-from pkpd.simulation import bind, sample_patients
+from pkpd.simulation import sample_patients
 from pkpd.solve import AbstractSolver, Multirate
 from pkpd.units import UnitError, factor
 
-JOINT = f"must count at most {MOST_AXES} outcomes for the joint likelihood, and several kinds of one at most"
 PER_DAY = 10.0  # panels of the solver; log densities of the shipped questions are within 3e-3 of those of 40
 
 
@@ -77,18 +73,27 @@ def _parts(question: Question) -> tuple[Problem, tuple[Arm, ...]]:
     model = _with_settings(_with_fixed(model, card, question, findings), question, findings)
     priors = read_priors(model, card, question, findings)
     origin = _origin(model, question.origin, findings)
-    arms = [_arm(model, question, table, findings) for table in question.arms]
+    reader = Reader(
+        model, question.regimens, question.likelihood == "joint", findings, Findings(question.evidence)
+    )
+    arms = read_evidence(reader, question.arms, question.overlap)
+    findings.faults.extend(reader.evidence.faults)
+    kept = tuple(arm for arm in arms if arm is not None)
+    levels = read_levels(
+        model, {"study": question.studies, "histology": question.histologies}, kept, findings
+    )
     others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
-    if question.arms and all(count.events is None for arm in question.arms for count in arm.counts):
+    if question.arms and not any(arm.numbers for arm in question.arms):
         findings.add(
             "evidence", "must hold a row with events, because there is nothing to fit", question.evidence
         )
     findings.raise_if_any()
     problem = Problem(
         model=model,
-        arms=tuple(a for a in arms if a is not None),
+        arms=kept,
         patients=typical_patient(),
-        priors=free(priors),
+        priors=free(priors, levels),
+        levels=levels,
         units=tuple((path, model.units.unit(q.dimension)) for path, q in card.parameters.items()),
         origin=origin,
         joint=question.likelihood == "joint",
@@ -118,6 +123,7 @@ def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> 
                 "endpoints": [[e.outcome, e.time, "+".join(e.kinds)] for e in a.endpoints],
                 "doses": _doses(a.events),
             }
+            | _besides(a)
             for a in problem.arms
         ],
         "predict": [[a.name, _doses(a.events)] for a in others],
@@ -132,7 +138,16 @@ def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> 
         "solver": _solver(problem.solver),
         "estimator": dict(question.estimator),
     }
+    if problem.levels:
+        content["levels"] = [list(dataclasses.astuple(level)) for level in problem.levels]
     return hashlib.sha256(json.dumps(_rounded(content), sort_keys=True).encode()).hexdigest()
+
+
+def _besides(arm: Arm) -> dict[str, Any]:
+    """What an arm tells besides counts, if it does."""
+    reports = [[type(r).__name__, *dataclasses.astuple(r)] for r in arm.reports]
+    told = {"reports": reports, "histology": arm.histology}
+    return {key: value for key, value in told.items() if value}
 
 
 def _solver(solver: AbstractSolver) -> list[str]:
@@ -172,68 +187,10 @@ def _origin(model: Model, text: str, findings: Findings) -> float:
     return origin
 
 
-def _arm(model: Model, question: Question, table: ArmTable, findings: Findings) -> Arm | None:
-    here = Findings(question.evidence)
-    try:
-        return _read_arm(model, question, table, findings, here)
-    finally:
-        findings.faults.extend(here.faults)
-
-
-def _read_arm(
-    model: Model, question: Question, table: ArmTable, findings: Findings, here: Findings
-) -> Arm | None:
-    """An arm; faults of the question's regimens go to `findings`, those of the evidence to `here`."""
-    place = f"{table.place}, regimen"
-    named = table.regimen in question.regimens
-    if not named and " " not in table.regimen and table.regimen != "none":
-        hint = did_you_mean(table.regimen, question.regimens)
-        here.add(place, "must be a regimen or name one of the question's", table.regimen, hint)
-        return None
-    if named:
-        text = question.regimens[table.regimen]
-        events = _bound(model, f"regimens.{table.regimen}", text, findings)
-    else:
-        events = _bound(model, place, table.regimen, here)
-    known = {label(model, endpoint): endpoint for endpoint in model_endpoints(model)}
-    known |= {"alive": Endpoint("alive")} if survives(model) else {}
-    unknown = [c for c in table.counts if c.outcome not in known]
-    for count in unknown:
-        hint = did_you_mean(count.outcome, known)
-        here.add(table.place, "must be an outcome of the model", count.endpoint, hint)
-    if events is None or unknown:
-        return None
-    counted = [c for c in table.counts if c.events is not None]
-    day = model.units.day
-    kept = counted or table.counts  # rows without counts stay out, unless the arm is only predicted
-    endpoints = tuple(
-        dataclasses.replace(known[c.outcome], time=None if c.days is None else c.days * day) for c in kept
-    )
-    if counted and question.likelihood == "joint" and _too_many(axes_of(endpoints)):
-        told = ", ".join(c.endpoint for c in counted)
-        here.add(table.place, JOINT, told, 'Choose some, or set likelihood = "product".')
-        return None
-    counts = tuple(c.events for c in counted if c.events is not None) or None
-    return Arm(events, table.study, table.arm, table.n, endpoints, counts, table.weight)
-
-
-def _too_many(axes: Sequence[Axis]) -> bool:
-    """Whether the exact probability of the counts along some axes is out of reach."""
-    return len(axes) > MOST_AXES or sum(len(axis.members) > 1 for axis in axes) > 1
-
-
-def _other(model: Model, name: str, text: str, arms: list[Arm | None], findings: Findings) -> Arm | None:
-    events = _bound(model, f"predict.{name}.regimen", text, findings)
-    endpoints = next((a.endpoints for a in arms if a is not None), ())
+def _other(model: Model, name: str, text: str, arms: Sequence[Arm | None], findings: Findings) -> Arm | None:
+    events = bound(model, f"predict.{name}.regimen", text, findings)
+    endpoints = next((arm.endpoints for arm in arms if arm is not None and arm.endpoints), ())
     return None if events is None else Arm(events, "predicted", name, 1, endpoints, None)
-
-
-def _bound(model: Model, place: str, text: str, findings: Findings) -> Events | None:
-    try:
-        return bind(model, Regimen.parse(text))
-    except InputError as error:
-        findings.adopt(error, place)
-        return None
 
 
 def _with_fixed(model: Model, card: Card, question: Question, findings: Findings) -> Model:

@@ -12,9 +12,10 @@ from pkpd.checks import InputError
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
 from pkpd.infer.fit import fit_problem
-from pkpd.infer.laplace import approximate, trust
+from pkpd.infer.laplace import Weighed, approximate, weigh
 from pkpd.infer.mode import climb, gradient_of, hessian, polish, prior_starts
 from pkpd.infer.nuts import sample
+from pkpd.infer.predict import along
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Arm, Problem, evaluator
 from pkpd.infer.settings import Settings
@@ -89,7 +90,21 @@ def test_normal_approximation(problem, found):
     assert normal.top.point == pytest.approx(found[2].point)
     drawn = normal.points(normal.draw(4000))
     assert drawn.std() == pytest.approx(found[2].hessian[0, 0] ** -0.5, rel=0.05)
-    assert trust(problem, evaluator(problem), normal) < 0.9
+
+
+def test_importance_weights_correct_the_approximation(problem, found, exact):
+    weighed = weigh(problem, evaluator(problem), found[3], 1000)
+    assert weighed.trusted
+    points = weighed.resampled(1000)
+    assert points.mean() == pytest.approx(exact[0], abs=0.03)
+    assert points.std() == pytest.approx(exact[1], rel=0.05)
+
+
+def test_weights_that_fail_leave_the_approximation_as_it_is(found):
+    points = found[3].points(found[3].draw(50))
+    weighed = Weighed(points, np.full(50, 0.02), 0.9)
+    assert not weighed.trusted
+    assert weighed.resampled(20) is points
 
 
 def test_sampler_finds_the_moments_of_quadrature(problem, found, exact):
@@ -113,7 +128,9 @@ def test_a_gate_that_is_missed_is_a_status(problem):
 
 def test_patients_who_do_not_differ_change_nothing(problem, found):
     normal = found[3]
-    changes = patient_changes(problem, evaluator(problem), normal.top.point, normal.points(normal.draw(50)))
+    evaluate, points = evaluator(problem), normal.points(normal.draw(50))
+    first = along(evaluate, problem.patients, points)
+    changes = patient_changes(problem, evaluate, normal.top.point, points, first)
     assert changes == pytest.approx({"noise": 0, "probability": 0, "estimate": 0}, abs=1e-9)
 
 
@@ -126,11 +143,12 @@ def test_more_patients_make_less_noise():
     priors = (("survival.scale", Prior("lognormal", 0.004, SPREAD)),)
     points = np.linspace(-1.0, 1.0, 20)[:, None]
     few, many = (
-        patient_changes(asked, evaluator(asked), np.zeros(1), points)
+        patient_changes(asked, compiled, np.zeros(1), points, along(compiled, asked.patients, points))
         for n in (4, 64)
         for asked in [
             Problem(model, (arm,), draw_patients(model.variability, n), Multirate(2.0), priors=priors)
         ]
+        for compiled in [evaluator(asked)]
     )
     for key, value in few.items():
         assert 0.0 < many[key] < value / 4, key

@@ -1,0 +1,136 @@
+"""Commands that look at a stored fit."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from pkpd.cli.output import (
+    DISCLAIMER,
+    JSON,
+    QUIET,
+    VERBOSE,
+    number,
+    percent,
+    print_json,
+    progress,
+    reporting,
+    table,
+)
+
+PICTURES = (".png", ".svg", ".pdf")
+PARAMETERS = typer.Argument(None, metavar="[PARAM]...", help="Default: all of the model's.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(reporting(predict))
+    app.command()(reporting(profile))
+
+
+def predict(
+    fit: str = typer.Argument(..., metavar="FIT", help="A stored fit."),
+    arms: str = typer.Option(..., help="Arms that the fit has not seen (.csv)."),
+    draws: int = typer.Option(500, min=10, help="Draws of the posterior."),
+    seed: int = typer.Option(0, min=0, help="Seed of new studies and of randomised PIT."),
+    as_json: bool = JSON,
+    quiet: bool = QUIET,
+    verbose: bool = VERBOSE,
+) -> None:
+    """Predicts arms, and scores the prediction where counts are known.
+
+    Example: pkpd predict lissoni1995/joint --arms new_arms.csv
+    """
+    from pkpd.devices import configure
+    from pkpd.records import predict_arms
+
+    configure(cache=True)
+    with progress(quiet or as_json, verbose) as say:
+        say("predicting", 0.0)
+        found = predict_arms(fit, arms, draws, seed)
+    if as_json:
+        return print_json(found)
+    columns = ["study", "arm", "endpoint", "observed", "mean", "50 %", "95 %", "log score", "baseline"]
+    title = "Predicted, per cent of an arm's patients (intervals hold the counts of a trial of this size)"
+    table(title, columns, [_row(row) for row in found["rows"]])
+    typer.echo(f"{_summary(found['summary'])}\n{DISCLAIMER}")
+    return None
+
+
+def _row(row: dict[str, Any]) -> list[object]:
+    if "value" in row:
+        spans = [f"{number(row[f'lo{level}'])} to {number(row[f'hi{level}'])}" for level in ("50", "95")]
+        told = [number(row["value"]), number(row["mean"])]
+        return [row["study"], row["arm"], row["endpoint"], *told, *spans, "-", "-"]
+    observed = (
+        "-" if row["events"] is None else f"{row['events']}/{row['n']} = " + percent(row["events"] / row["n"])
+    )
+    spans = [f"{percent(row[f'lo{level}'])} to {percent(row[f'hi{level}'])}" for level in ("50", "95")]
+    scores = [
+        "-" if row.get(key) is None else f"{row[key]:.2f}" for key in ("log_score", "baseline_log_score")
+    ]
+    return [row["study"], row["arm"], row["endpoint"], observed, percent(row["mean"]), *spans, *scores]
+
+
+def _summary(summary: dict[str, Any]) -> str:
+    if not summary["rows"]:
+        return "No counts were given, so nothing is scored."
+    gap = summary["difference_ci95"]
+    span = (
+        f"95 % {gap[0]:.2f} to {gap[1]:.2f} over studies"
+        if gap
+        else "one study: no interval, and no preference"
+    )
+    return (
+        f"Mean log score {summary['log_score']:.2f} over {summary['rows']} counts, "
+        f"{summary['difference']:+.2f} against a beta-binomial model without doses ({span}). "
+        f"{summary['covered50']:.0%} of the counts lie in their 50 % interval, "
+        f"{summary['covered95']:.0%} in their 95 % interval."
+    )
+
+
+def profile(
+    fit: str = typer.Argument(..., metavar="FIT", help="A stored fit."),
+    parameters: list[str] = PARAMETERS,
+    plot: str = typer.Option("", help="Picture (.png, .svg, .pdf)."),
+    as_json: bool = JSON,
+    quiet: bool = QUIET,
+    verbose: bool = VERBOSE,
+) -> None:
+    """Profiles of posterior and likelihood of a stored fit.
+
+    Example: pkpd profile lissoni1995/joint survival.scale tumour.kkill --plot profile.png
+    """
+    from pkpd.checks import fail
+    from pkpd.devices import configure
+    from pkpd.records import profiles
+
+    if plot and not (Path(plot).suffix in PICTURES and Path(plot).absolute().parent.is_dir()):
+        raise fail("--plot", "must be a .png, .svg or .pdf in a folder that exists", plot)
+    configure(cache=True)
+    with progress(quiet or as_json, verbose) as say:
+        found = profiles(fit, parameters or (), say)
+    if as_json:
+        print_json(found)
+    else:
+        columns = ["parameter", "unit", "mode", "likelihood's 95 %", "posterior's fall of 1.92"]
+        rows = [_profile(name, one) for name, one in found["profiles"].items()]
+        table("Profiles (- : the data alone give no bound within the places looked at)", columns, rows)
+        typer.echo(DISCLAIMER)
+    if plot:
+        from pkpd.plot import plot_profile, save
+
+        typer.echo(f"wrote {save(plot_profile(found['profiles']), plot)}", err=True)
+    lost = [n for n, one in found["profiles"].items() if not _found(one)]
+    if lost:
+        typer.echo(f"No maximum was found at some places of {', '.join(lost)}.", err=True)
+        raise typer.Exit(1)
+
+
+def _found(one: dict[str, Any]) -> bool:
+    return one["posterior"]["found"] and one["likelihood"]["found"]
+
+
+def _profile(name: str, one: dict[str, Any]) -> list[object]:
+    spans = [" to ".join(number(end) for end in one[key]["ci95"]) for key in ("likelihood", "posterior")]
+    return [name, one["unit"], number(one["value"]), *spans]

@@ -1,0 +1,135 @@
+"""Profiles: the best that is possible where one parameter is held, of the posterior and the likelihood."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from pkpd.infer.mode import Gradient
+
+REACH = (1.0, 2.0, 3.0)  # posterior standard deviations from the mode
+BOX = 4.0  # prior standard deviations, within which the likelihood's profile stays
+FLAT = 0.02  # largest slope, per prior standard deviation, of a point that counts as found
+DROP = 1.9207  # half the 95 % quantile of chi-square with one degree of freedom
+
+
+class Curve(NamedTuple):
+    """Largest log density, or log likelihood, at places of one parameter [places], less its maximum; and
+    whether each was found."""
+
+    places: Float[np.ndarray, " places"]
+    drop: Float[np.ndarray, " places"]
+    found: np.ndarray
+
+    def interval(self) -> tuple[float | None, float | None]:
+        """Where the curve has fallen by 1.92, the 95 % interval of a likelihood; None where it has not."""
+        top = int(np.argmax(self.drop))
+        return _crossing(self, range(top, -1, -1)), _crossing(self, range(top, len(self.places)))
+
+
+class Profile(NamedTuple):
+    """Of one parameter, on the scale on which its prior is standard normal."""
+
+    posterior: Curve
+    likelihood: Curve
+
+
+def profile(
+    density: Gradient,
+    mode: Float[np.ndarray, " params"],
+    curvature: Float[np.ndarray, "params params"],
+    place: int,
+) -> Profile:
+    """Profiles of the parameter at a place.
+
+    `density` gives the log posterior density on the prior's standard normal scale and its gradient,
+    `curvature` minus its Hessian at the mode. The likelihood's profile lets the other parameters go as far
+    as `BOX` prior standard deviations, because the data may leave some of them free; there it may be flat.
+    """
+    inverse = np.linalg.inv(curvature)
+    sd = min(1.0, float(np.sqrt(max(inverse[place, place], 1e-6))))
+    places = mode[place] + sd * np.array([-r for r in reversed(REACH)] + [0.0, *REACH])
+    places = np.unique(np.clip(places, -BOX, BOX))
+    others = np.arange(len(mode)) != place
+
+    def posterior(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = density(jnp.asarray(x))
+        return float(value), np.asarray(slope)
+
+    def likelihood(u: np.ndarray) -> tuple[float, np.ndarray]:
+        x = np.where(others, BOX * np.tanh(u / BOX), u)
+        value, slope = posterior(x)
+        stretch = np.where(others, 1.0 - np.tanh(u / BOX) ** 2, 1.0)
+        return value + 0.5 * float(x @ x), (slope + x) * stretch
+
+    eye = np.eye(len(mode))
+    metrics = curvature, curvature - eye + 0.05 * eye
+    curves = (
+        _curve(objective, mode, metric, place, places)
+        for objective, metric in zip((posterior, likelihood), metrics, strict=True)
+    )
+    return Profile(*curves)
+
+
+def _curve(
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    mode: np.ndarray,
+    metric: np.ndarray,
+    place: int,
+    places: np.ndarray,
+) -> Curve:
+    """Climbs at each place, outwards from the mode, from where the last climb ended."""
+    others = np.arange(len(mode)) != place
+    scale = _inverse(metric[np.ix_(others, others)])
+    value, found = np.empty(len(places)), np.zeros(len(places), bool)
+    middle = int(np.argmin(np.abs(places - mode[place])))
+    for side in (range(middle, len(places)), range(middle - 1, -1, -1)):
+        point = mode.copy()
+        for i in side:
+            point = point.copy()
+            point[place] = places[i]
+            point[others], value[i], found[i] = _best(objective, point, others, scale)
+    return Curve(places, value - value.max(), found)
+
+
+def _best(
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    point: np.ndarray,
+    others: np.ndarray,
+    scale: np.ndarray,
+) -> tuple[np.ndarray, float, bool]:
+    """The other parameters at the best point, its value, and whether it is one."""
+    from scipy.optimize import minimize
+
+    def negative(rest: np.ndarray) -> tuple[float, np.ndarray]:
+        x = point.copy()
+        x[others] = rest
+        value, slope = objective(x)
+        return (-value, -slope[others]) if np.isfinite(value) else (1e10, np.zeros(len(rest)))
+
+    start = point[others]
+    if not len(start):
+        return start, -negative(start)[0], True
+    options = {"gtol": FLAT / 2, "maxiter": 60, "hess_inv0": scale}
+    done = minimize(negative, start, jac=True, method="BFGS", options=options)
+    return done.x, -float(done.fun), bool(np.max(np.abs(done.jac)) < FLAT)
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a matrix whose eigenvalues are made positive."""
+    values, vectors = np.linalg.eigh(matrix)
+    half = vectors / np.sqrt(np.maximum(values, 0.05))
+    return half @ half.T
+
+
+def _crossing(curve: Curve, order: Sequence[int]) -> float | None:
+    for inner, outer in pairwise(order):
+        low, high = curve.drop[inner], curve.drop[outer]
+        if high <= -DROP:
+            # A parabola falls with the square of the distance: between places its root is nearly straight.
+            share = (DROP**0.5 - (-low) ** 0.5) / ((-high) ** 0.5 - (-low) ** 0.5)
+            return float(curve.places[inner] + share * (curve.places[outer] - curve.places[inner]))
+    return None

@@ -1,0 +1,54 @@
+"""The levels of a question: which parameters differ between studies or histologies, and by how much."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pkpd.checks import Findings, did_you_mean
+from pkpd.infer.levels import By, Level
+from pkpd.infer.problem import Arm
+from pkpd.model import Model
+
+KEYS = ("sd", "pooled", "reference", "why")
+TABLES: Mapping[By, str] = dict(zip(get_args(By), ("studies", "histologies"), strict=True))
+
+
+def read_levels(
+    model: Model,
+    tables: Mapping[By, Mapping[str, Mapping[str, Any]]],
+    arms: Sequence[Arm],
+    findings: Findings,
+) -> tuple[Level, ...]:
+    """The levels without fault; faults go to `findings`."""
+    groups: dict[By, tuple[str, ...]] = {
+        "study": tuple(dict.fromkeys(arm.study for arm in arms)),
+        "histology": tuple(dict.fromkeys(arm.histology for arm in arms)),
+    }
+    found = [
+        _level(model, by, path, row, groups[by], findings)
+        for by, table in tables.items()
+        for path, row in table.items()
+    ]
+    return tuple(level for level in found if level is not None)
+
+
+def _level(
+    model: Model, by: By, path: str, row: Mapping[str, Any], groups: tuple[str, ...], findings: Findings
+) -> Level | None:
+    place, start = f"{TABLES[by]}.{path}", len(findings.faults)
+    if path not in model.declared:
+        findings.add(place, "must be a parameter of the model", path, did_you_mean(path, model.declared))
+    for key in row:
+        if key not in KEYS:
+            findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, KEYS))
+    sd, pooled, reference = row.get("sd"), row.get("pooled", True), row.get("reference", "")
+    if isinstance(sd, bool) or not isinstance(sd, (int, float)) or not 0.0 < sd < 100.0:
+        findings.add(f"{place}.sd", "must be a number above 0 and below 100", sd)
+    if not isinstance(pooled, bool):
+        findings.add(f"{place}.pooled", "must be true or false", pooled)
+    if not isinstance(reference, str) or (reference and reference not in groups):
+        rule = f"must be one of the evidence, {', '.join(groups)}"
+        findings.add(f"{place}.reference", rule, reference, did_you_mean(str(reference), groups))
+    if len(findings.faults) > start:
+        return None
+    assert isinstance(sd, (int, float))
+    return Level(path, by, groups, float(sd), bool(pooled), str(reference))

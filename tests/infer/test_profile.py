@@ -1,0 +1,84 @@
+"""Profiles of densities whose profiles are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pkpd.infer.profile import BOX, DROP, Curve, profile
+
+
+def normal(precision, centre):
+    """A likelihood that is normal, with a standard normal prior."""
+    precision, centre = jnp.asarray(precision), jnp.asarray(centre)
+
+    def density(x):
+        gap = x - centre
+        return -0.5 * gap @ precision @ gap - 0.5 * x @ x
+
+    curvature = np.asarray(precision) + np.eye(len(centre))
+    mode = np.linalg.solve(curvature, np.asarray(precision) @ np.asarray(centre))
+    return jax.value_and_grad(density), mode, curvature
+
+
+PRECISION = np.array([[9.0, 6.0, 0.0], [6.0, 8.0, 1.0], [0.0, 1.0, 0.5]])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_normal_posterior_has_parabolas(place):
+    density, mode, curvature = normal(PRECISION, [0.3, -0.2, 0.1])
+    found = profile(density, mode, curvature, place)
+    assert found.posterior.found.all()
+    variance = np.linalg.inv(curvature)[place, place]
+    expected = -0.5 * (found.posterior.places - mode[place]) ** 2 / variance
+    assert found.posterior.drop == pytest.approx(expected, abs=1e-4)
+    low, high = found.posterior.interval()
+    assert (low, high) == pytest.approx(
+        (mode[place] - np.sqrt(2 * DROP * variance), mode[place] + np.sqrt(2 * DROP * variance)), abs=1e-3
+    )
+
+
+def test_the_likelihood_alone():
+    density, mode, curvature = normal(PRECISION, [0.3, -0.2, 0.1])
+    found = profile(density, mode, curvature, 0).likelihood
+    assert found.found.all()
+    variance = np.linalg.inv(PRECISION)[0, 0]
+    expected = -0.5 * (found.places - 0.3) ** 2 / variance
+    assert found.drop - found.drop.max() == pytest.approx(expected - expected.max(), abs=0.02)
+
+
+def test_a_parameter_that_the_data_do_not_know_is_flat_and_unbounded():
+    density, mode, curvature = normal(np.diag([25.0, 0.0]), [0.5, 0.0])
+    found = profile(density, mode, curvature, 1)
+    assert found.likelihood.drop == pytest.approx(np.zeros(len(found.likelihood.drop)), abs=1e-6)
+    assert found.likelihood.interval() == (None, None)
+    assert found.posterior.interval()[0] == pytest.approx(-np.sqrt(2 * DROP), abs=0.01)
+    assert np.abs(found.posterior.places).max() <= BOX
+
+
+def test_a_product_leaves_the_likelihood_flat_within_the_box():
+    def density(x):
+        return -50.0 * (x[0] + x[1] - 0.4) ** 2 - 0.5 * x @ x
+
+    gradient = jax.value_and_grad(density)
+    curvature = -np.asarray(jax.hessian(density)(jnp.zeros(2)))
+    mode = np.linalg.solve(curvature, [40.0, 40.0])
+    found = profile(gradient, mode, curvature, 0)
+    assert found.likelihood.drop == pytest.approx(np.zeros(len(found.likelihood.drop)), abs=1e-3)
+    assert found.posterior.drop.min() < -2.0
+
+
+def test_one_parameter():
+    density, mode, curvature = normal([[3.0]], [1.0])
+    found = profile(density, mode, curvature, 0)
+    assert found.posterior.found.all()
+    assert found.likelihood.drop == pytest.approx(
+        -1.5 * (found.likelihood.places - 1.0) ** 2 + 1.5 * np.min((found.likelihood.places - 1.0) ** 2)
+    )
+
+
+def test_an_interval_ends_where_the_curve_falls_enough():
+    places = np.linspace(-3.0, 3.0, 7)
+    curve = Curve(places, -0.5 * places**2, np.ones(7, bool))
+    assert curve.interval() == pytest.approx((-np.sqrt(2 * DROP), np.sqrt(2 * DROP)), abs=0.02)
+    assert Curve(places, -0.1 * places**2, np.ones(7, bool)).interval() == (None, None)

@@ -1,0 +1,154 @@
+"""Questions with several studies: levels, weights, overlap, reports; and arms that a fit has not seen."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pkpd.checks import InputError
+from pkpd.infer.levels import Level
+from pkpd.likelihood.reports import HazardRatio, KaplanMeier, Mean, MedianSurvival
+from pkpd.records import load_question, resolve
+
+HEAD = "study,arm,endpoint,n,events,value,se,time,regimen,histology,weight,pool,source,at\n"
+TREATED = "aldesleukin 3 MIU sc q24h x2"
+ROWS = [
+    f"A,treated,CR+PR,20,3,,,,{TREATED},lung,,p,Paper A 1990;1:1-2,Table 1",
+    f"A,treated,surv_1y,20,9,,,,{TREATED},lung,,p,Paper A 1990;1:1-2,Table 1",
+    "A,control,CR+PR,18,0,,,,none,lung,,p,Paper A 1990;1:1-2,Table 1",
+    f"B,treated,PR,30,5,,,,{TREATED},kidney,0.3,p,Paper B 1991;2:1-2,Table 2",
+    f"B,treated,CR,30,1,,,,{TREATED},kidney,0.3,p,Paper B 1991;2:1-2,Table 2",
+]
+QUESTION = """schema = 1
+title = "several studies"
+model = "neuroimmunotherapy"
+evidence = "arms.csv"
+[patients]
+count = 8
+groups = 1
+seed = 1
+[priors]
+"survival.scale" = { from = "model" }
+"tumour.kkill" = { from = "model" }
+"""
+LEVELS = """[studies]
+"survival.scale" = { sd = 0.3 }
+[histologies]
+"tumour.kkill" = { sd = 0.5, pooled = false, reference = "lung" }
+"""
+
+
+@pytest.fixture
+def ask(tmp_path):
+    def asked(extra="", rows=ROWS):
+        (tmp_path / "arms.csv").write_text(HEAD + "\n".join(rows) + "\n", "utf-8")
+        path = tmp_path / "question.toml"
+        path.write_text(QUESTION + extra, "utf-8")
+        return resolve(load_question(path))
+
+    return asked
+
+
+def faults(ask, *args, **kwargs):
+    with pytest.raises(InputError) as caught:
+        ask(*args, **kwargs)
+    return [f"{fault.place}: {fault.rule} | {fault}" for fault in caught.value.faults]
+
+
+def test_levels_become_free_numbers(ask):
+    problem = ask(LEVELS).problem
+    assert problem.levels == (
+        Level("survival.scale", "study", ("A", "B"), 0.3),
+        Level("tumour.kkill", "histology", ("lung", "kidney"), 0.5, False, "lung"),
+    )
+    assert problem.names[2:] == (
+        "survival.scale.study_sd",
+        "survival.scale[A]",
+        "survival.scale[B]",
+        "tumour.kkill[kidney]",
+    )
+    arm = problem.arms[2]
+    x = jnp.asarray([0.0, 0.0, 0.5, -1.0, 1.5, 0.7])
+    values, typical, own = problem.values(x), problem.at(x), problem.in_arm(x, arm)
+    ratio = np.exp(float(values["survival.scale.study_sd"]) * 1.5)
+    assert float(own.get("survival.scale") / typical.get("survival.scale")) == pytest.approx(ratio)
+    assert float(own.get("tumour.kkill") / typical.get("tumour.kkill")) == pytest.approx(np.exp(0.35))
+
+
+def test_kinds_of_a_response_are_one_outcome(ask):
+    arm = ask().problem.arms[2]
+    assert [e.kinds for e in arm.endpoints] == [("pr",), ("cr",)]
+    assert arm.counts == (5, 1)
+    assert arm.weight == 0.3
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ('[studies]\n"survival.scal" = { sd = 0.3 }', "studies.survival.scal: must be a parameter"),
+        ('[studies]\n"survival.scale" = { sd = -1 }', "studies.survival.scale.sd: must be a number above 0"),
+        (
+            '[studies]\n"survival.scale" = { sd = 1, pool = true }',
+            "studies.survival.scale.pool: must be a known",
+        ),
+        (
+            '[histologies]\n"tumour.kg" = { sd = 1, reference = "lungs" }',
+            'histologies.tumour.kg.reference: must be one of the evidence, lung, kidney, but is "lungs"',
+        ),
+        ('[weights]\n"C" = 0.5', "weights.C: must name a study of the evidence, or an arm as study/arm"),
+        ('[weights]\n"B" = 1.5', "weights.B: must lie between 0 and 1"),
+        ("[weights]\noverlap = 1", "weights.overlap: must be true or false"),
+    ],
+)
+def test_faults_of_levels_and_weights(ask, extra, message):
+    assert any(message in fault for fault in faults(ask, extra)), faults(ask, extra)
+
+
+def test_overlap_counts_twice_only_when_it_is_said(ask):
+    extra = '[weights]\n"B" = 1.0\n'
+    (fault,) = faults(ask, extra)
+    assert "weight: must be at most 0.5 beside" in fault
+    assert "patients of pool p may count twice" in fault
+    assert ask(extra + "overlap = true").problem.arms[2].weight == 1.0
+
+
+def test_weights_name_studies_or_arms(ask):
+    problem = ask('[weights]\n"A/control" = 0.25\n"B" = 0.0').problem
+    assert [arm.weight for arm in problem.arms] == [1.0, 0.25, 0.0]
+
+
+def test_levels_and_weights_change_the_digest(ask):
+    digests = {ask(extra).digest for extra in ("", LEVELS, '[weights]\n"B" = 0.1')}
+    assert len(digests) == 3
+
+
+def test_reports_reach_the_problem_in_its_units(ask):
+    rows = [
+        "C,x,km,25,20,0.8,,90 d,none,,,,Paper C 1990;1:1-2,Figure 1",
+        "C,x,km,25,10,0.4,,1 y,none,,,,Paper C 1990;1:1-2,Figure 1",
+        "C,y,mean(effector.excess),25,,2.5,0.5,28 d,none,,,,Paper C 1990;1:1-2,Table 1",
+        "D,x,median_survival,30,,,,12 mo,none,,,,Paper D 1990;4:1-2,Table 1",
+        "E,x,hr(y),30,,0.6,0.2,2 y,none,,,,Paper E 1990;5:1-2,Table 1",
+        "E,y,CR+PR,30,0,,,,none,,,,Paper E 1990;5:1-2,Table 1",
+    ]
+    arms = {(a.study, a.name): a for a in ask(rows=rows).problem.arms}
+    assert arms["C", "x"].reports == (KaplanMeier(1.0, (90.0, 365.0), (0.8, 0.4), (20, 10)),)
+    assert arms["C", "y"].reports == (Mean(1.0, "effector.excess", 28.0, 2.5, 0.5),)
+    (median,) = arms["D", "x"].reports
+    assert isinstance(median, MedianSurvival)
+    assert (median.low, median.high) == pytest.approx((11.5 * 30.4375, 12.5 * 30.4375))
+    (ratio,) = arms["E", "x"].reports
+    assert isinstance(ratio, HazardRatio)
+    assert (ratio.arm, ratio.share, ratio.times[-1]) == ("y", 0.5, pytest.approx(730.0))
+
+
+def test_an_output_that_is_not_there(ask):
+    rows = ["C,y,mean(effector.exces),25,,2.5,0.5,28 d,none,,,,Paper C 1990;1:1-2,Table 1"]
+    (fault,) = faults(ask, rows=rows)
+    assert 'must be the mean of an output of the model, but is "effector.exces". Did you mean' in fault
+
+
+def test_no_data_leave_the_prior(ask):
+    rows = [row.replace(",0.3,", ",,") for row in ROWS]
+    problem = ask('[weights]\n"A" = 0\n"B" = 0', rows).problem
+    assert float(jax.jit(problem.log_likelihood)(jnp.asarray([0.3, -0.2]))) == 0.0
