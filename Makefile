@@ -28,7 +28,8 @@ bench: $(VENV)/.installed-test              # timings side by side
 
 studies: $(VENV)/.installed                 # the accuracy of the solver, and every stored question anew
 	$(BIN)/python -m benchmarks.accuracy
-	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal --keep .cache/fits || failed=1; done; exit $$failed
+	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal --keep .cache/fits || failed=1; done; \
+	$(BIN)/python -m benchmarks.leave_out || failed=1; exit $$failed
 
 docs: $(VENV)/.installed                    # one page per module, in out/docs
 	$(BIN)/python $(INSTALL) ".[docs]" --constraint constraints.txt

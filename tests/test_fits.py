@@ -11,10 +11,15 @@ from pkpd.likelihood.counts import clopper_pearson
 from pkpd.records import load_answer, question_names, resolve
 
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
+OPEN = {
+    f"lissoni_network/{name}"
+    for name in ("joint", "no_potentiation", "exposure", "series", "weight_0", "weight_1")
+}
 
 
-def test_every_question_has_an_answer():
-    assert set(question_names()) == set(STORED)
+def test_every_question_has_an_answer_or_is_known_to_be_open():
+    assert set(question_names()) == set(STORED) | OPEN
+    assert not OPEN & set(STORED)
 
 
 @pytest.fixture(scope="module", params=STORED)

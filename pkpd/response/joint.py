@@ -84,7 +84,7 @@ def log_lives(step: Float[Array, "intervals patients"]) -> LogLives:
 
     A step that is far below the hazard before it still counts: a difference of the two would lose it.
     """
-    hazard = jnp.concatenate([jnp.zeros_like(step[:1]), jnp.cumsum(step, axis=0)])
+    hazard = jnp.concatenate([jnp.zeros((1, step.shape[1]), step.dtype), jnp.cumsum(step, axis=0)])
     return jnp.concatenate([-hazard[:-1] + log1m_exp(-step), -hazard[-1:]])
 
 

@@ -1,0 +1,217 @@
+"""Other people's evidence: what they published from the same counts (`tests/references/README.md`)."""
+
+import csv
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.nn import log_sigmoid
+from jax.scipy.special import log_ndtr
+
+from pkpd.component import Port
+from pkpd.dosing.events import Events
+from pkpd.infer.coordinates import coordinates_of
+from pkpd.infer.laplace import approximate
+from pkpd.infer.levels import Level
+from pkpd.infer.mode import ascend, gradient_of, polish
+from pkpd.infer.nuts import sample
+from pkpd.infer.prior import Prior
+from pkpd.infer.problem import Arm, Problem, free
+from pkpd.model import wire
+from pkpd.parameters import Scalar, parameter
+from pkpd.population import typical_patient
+from pkpd.response import AbstractRecord
+from pkpd.response.joint import Endpoint, log1m_exp
+from pkpd.solve import AbstractSolver
+from pkpd.solve.solver import Along
+
+HERE = Path(__file__).parent / "references"
+MU, FLAT = 10.0, Prior("normal", 0.0, 10.0)
+
+
+class Still(AbstractSolver):
+    """Solves nothing: these models have outcomes alone."""
+
+    def along(self, model, events, times, patients):
+        return Along(np.asarray(times), {}, {})
+
+
+class Logistic(AbstractRecord):
+    """`logit p = b0 + d treated`: what is given is told by how long it lasts."""
+
+    b0: Scalar = parameter("logit without treatment", "1", "real")
+    d: Scalar = parameter("log odds ratio of one unit", "1", "real")
+    inputs: ClassVar = {"nothing": Port("1", 0.0)}
+
+    @property
+    def recorded_at(self):
+        return (0.0,)
+
+    def log_recorded(self, course):
+        x = jnp.broadcast_to(self.b0 + self.d * course.treated, course.paths["nothing"].shape[1:])
+        return jnp.stack([log_sigmoid(-x), log_sigmoid(x)])[:, None]
+
+
+class Ordered(AbstractRecord):
+    """At least category c: `Phi(b0 + d_k - z_c)` under treatment k."""
+
+    b0: Scalar = parameter("place without treatment", "1", "real")
+    z75: Scalar = parameter("from the first cut to the second", "1")
+    z90: Scalar = parameter("from the second cut to the third", "1")
+    d1: Scalar = parameter("shift", "1", "real")
+    d2: Scalar = parameter("shift", "1", "real")
+    d3: Scalar = parameter("shift", "1", "real")
+    d4: Scalar = parameter("shift", "1", "real")
+    d5: Scalar = parameter("shift", "1", "real")
+    d6: Scalar = parameter("shift", "1", "real")
+    d7: Scalar = parameter("shift", "1", "real")
+    inputs: ClassVar = {"nothing": Port("1", 0.0)}
+    kinds: ClassVar = ("pasi50", "pasi75", "pasi90")
+    whole: ClassVar = ("pasi50", "pasi75", "pasi90")
+
+    @property
+    def recorded_at(self):
+        return (0.0,)
+
+    def log_kinds(self, course):
+        shifts = jnp.stack([jnp.zeros(()), *(getattr(self, f"d{k}") for k in range(1, 8))])
+        place = self.b0 + shifts @ (jnp.arange(8) == course.treated)
+        cuts = place - jnp.stack([jnp.zeros(()), self.z75, self.z75 + self.z90])
+        at_least = log_ndtr(cuts)
+        between = at_least[:-1] + log1m_exp(at_least[1:] - at_least[:-1])
+        chances = jnp.concatenate([log_ndtr(-cuts[:1]), between, at_least[-1:]])
+        return jnp.broadcast_to(chances[:, None, None], (4, 1, course.paths["nothing"].shape[1]))
+
+
+def rows_of(name):
+    with (HERE / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def given(amount):
+    none = jnp.zeros(0)
+    return Events(none, none, none, (), (), (), float(amount))
+
+
+def logistic(arms, levels, names, b0=-2.0):
+    """Arms are study, amount, n and events; `names` are free besides what the levels add."""
+    model = wire({}, {}, outcomes={"event": Logistic(b0=b0, d=0.0)})
+    told = tuple(Arm(given(x), study, f"{x}", n, (Endpoint("event"),), (k,)) for study, x, n, k in arms)
+    priors = free(dict.fromkeys(names, FLAT), levels)
+    return Problem(model, told, typical_patient(), Still(), priors=priors, levels=levels)
+
+
+def posterior(problem, draws=0):
+    """Mean and SD of the normal approximation at the mode, or draws of the sampler, on the normal scale."""
+    gradient = partial(gradient_of(problem), problem.patients)
+    mode = polish(gradient, ascend(gradient, np.zeros(len(problem.priors)), 500)[0])
+    if not draws:
+        return mode.point, np.sqrt(np.diag(np.linalg.inv(mode.hessian)))
+    normal = approximate(gradient, mode, coordinates_of(problem))
+    found = sample(problem, normal, 2, 500, draws, seed=1)
+    assert found.diverging.mean() < 0.01
+    return found.points.reshape(-1, found.points.shape[-1])
+
+
+def blockers():
+    return [
+        (row["study"], 1.0 if row["arm"] == "beta-blocker" else 0.0, int(row["n"]), int(row["deaths"]))
+        for row in rows_of("beta_blockers.csv")
+    ]
+
+
+def studies_of(arms):
+    return tuple(dict.fromkeys(study for study, *_ in arms))
+
+
+def test_beta_blockers_with_one_effect():
+    arms = blockers()
+    problem = logistic(arms, (Level("event.b0", "study", studies_of(arms), MU, False),), ["event.d"])
+    at, sd = posterior(problem)
+    place = problem.names.index("event.d")
+    assert 10.0 * at[place] == pytest.approx(-0.2610, abs=5e-4)
+    assert 10.0 * sd[place] == pytest.approx(0.0499, abs=5e-4)
+
+
+def test_beta_blockers_whose_effects_differ():
+    """Published means -0.25 (0.066) and 0.14 (0.082); a mean of 1,000 effective draws errs by 0.003."""
+    arms = blockers()
+    studies = studies_of(arms)
+    levels = Level("event.b0", "study", studies, MU, False), Level("event.d", "study", studies, 5.0)
+    problem = logistic(arms, levels, ["event.d"])
+    drawn = posterior(problem, 1000)
+    values = {n: np.asarray(p.natural(jnp.asarray(drawn[:, i]))) for i, (n, p) in enumerate(problem.priors)}
+    assert values["event.d"].mean() == pytest.approx(-0.25, abs=0.012)
+    assert values["event.d"].std() == pytest.approx(0.066, abs=0.008)
+    tau = values["event.d.study_sd"]
+    assert tau.mean() == pytest.approx(0.135, abs=0.025)
+    assert np.quantile(tau, 0.975) == pytest.approx(0.315, abs=0.05)
+
+
+def test_sorafenib_toxicity_over_dose_and_studies():
+    """The published estimates are of maximum likelihood, to which the posterior with flat priors is close."""
+    arms = [
+        (f"{row['study']} {row['year']}", float(row["dose"]) / 100.0, int(row["n"]), int(row["events"]))
+        for row in rows_of("sorafenib_toxicity.csv")
+    ]
+    level = Level("event.b0", "study", studies_of(arms), 1.0)
+    problem = logistic(arms, (level,), ["event.b0", "event.d"], -3.0)
+    drawn = posterior(problem, 1000)
+    values = {n: np.asarray(p.natural(jnp.asarray(drawn[:, i]))) for i, (n, p) in enumerate(problem.priors)}
+    assert np.median(values["event.d"]) == pytest.approx(0.4293, abs=0.3 * 0.0886)
+    assert values["event.d"].std() == pytest.approx(0.0886, rel=0.25)
+    assert np.median(values["event.b0"]) == pytest.approx(-3.5523, abs=0.3 * 0.4824)
+    low, high = np.quantile(values["event.b0.study_sd"], [0.1, 0.9])
+    assert low < 0.4725 < high
+
+
+TREATMENTS = (
+    "supportive care",
+    "etanercept 25 mg",
+    "etanercept 50 mg",
+    "efalizumab",
+    "ciclosporin",
+    "Fumaderm",
+    "infliximab",
+    "methotrexate",
+)
+PUBLISHED = {1: (1.51, 0.10), 2: (1.92, 0.10), 3: (1.19, 0.06), 6: (2.33, 0.26)}  # TSD 2, fixed effects
+
+
+def psoriasis():
+    part = Ordered(b0=-1.0, z75=0.7, z90=0.7, **{f"d{k}": 1.0 for k in range(1, 8)})
+    model = wire({}, {}, outcomes={"response": part})
+    arms = []
+    for row in rows_of("psoriasis.csv"):
+        told = [kind for kind in Ordered.kinds if row[kind] != ""]
+        ends = [*map(Ordered.kinds.index, told), len(Ordered.kinds)]
+        groups = [Ordered.kinds[a:b] for a, b in pairwise(ends)]
+        endpoints = tuple(Endpoint("response", kinds=group) for group in groups)
+        counts = tuple(int(row[kind]) for kind in told)
+        study, k = f"{row['study']} {row['year']}", TREATMENTS.index(row["treatment"])
+        arms.append(Arm(given(k), study, row["arm"], int(row["n"]), endpoints, counts))
+    studies = tuple(dict.fromkeys(arm.study for arm in arms))
+    levels = (Level("response.b0", "study", studies, MU, pooled=False),)
+    priors = {f"response.d{k}": FLAT for k in range(1, 8)}
+    priors |= {f"response.z{c}": Prior("lognormal", 0.7, 3.0) for c in (75, 90)}
+    return Problem(model, tuple(arms), typical_patient(), Still(), priors=free(priors, levels), levels=levels)
+
+
+def test_psoriasis_in_ordered_categories():
+    """The mode is that of maximum likelihood, computed again; the means of well-known effects agree."""
+    problem = psoriasis()
+    at, sd = posterior(problem)
+    names = problem.names
+    found = {k: 10.0 * at[names.index(f"response.d{k}")] for k in range(1, 8)}
+    spread = {k: 10.0 * sd[names.index(f"response.d{k}")] for k in range(1, 8)}
+    expected = {1: 1.509, 2: 1.917, 3: 1.187, 4: 1.838, 5: 1.371, 6: 2.299, 7: 1.538}
+    assert found == pytest.approx(expected, abs=0.004)
+    for k, (mean, deviation) in PUBLISHED.items():
+        assert found[k] == pytest.approx(mean, abs=0.15 * deviation)
+        assert spread[k] == pytest.approx(deviation, abs=0.006)
+    cuts = [0.7 * np.exp(3.0 * at[names.index(f"response.z{c}")]) for c in (75, 90)]
+    assert np.cumsum(cuts) == pytest.approx([0.76, 1.56], abs=0.006)
