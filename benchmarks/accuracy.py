@@ -1,12 +1,13 @@
 """How far `Multirate` is from the adaptive reference, on random draws of the priors under random regimens.
 
 `python -m benchmarks.accuracy` keeps what the reference finds under each regimen, which takes most
-of the time, and goes on where it stopped; then it asks the solver of today and writes `accuracy.csv`. With
-`FIRST:STEP` it keeps the references of every STEP-th regimen only, so that several processes share them.
+of the time, and what the solver of today does, goes on where it stopped, and writes `accuracy.csv`. With `FIRST:STEP`
+it does every STEP-th regimen only, so that several processes share them.
 """
 
 import csv
 import hashlib
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -158,6 +159,13 @@ def errors(
     return result
 
 
+def solver_digest() -> str:
+    """Of the solver's code, by which its results are kept."""
+    folder = Path(inspect.getfile(Multirate)).parent
+    code = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
+    return hashlib.sha256(code).hexdigest()[:16]
+
+
 class Exact(NamedTuple):
     """What the reference finds: a regimen's values [draws, times] and slopes [few draws, times], by name."""
 
@@ -285,16 +293,18 @@ def main() -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     cases = [case_of(problem, i) for i in range(REGIMENS)]
     digests = [digest_of(problem, case)[:16] for case in cases]
-    paths = [KEPT / f"{i}-{digest}.npz" for i, digest in enumerate(digests)]
+    tables = [KEPT / f"{i}-{digest}-{solver_digest()}.json" for i, digest in enumerate(digests)]
     for i in range(first, REGIMENS, step):
-        if not paths[i].exists():
-            keep(exact_of(problem, cases[i]), paths[i])
-            print(f"reference {i + 1} of {REGIMENS}: {cases[i].regimen}", flush=True)
-    if all(path.exists() for path in paths):
-        rows = []
-        for case, path, digest in zip(cases, paths, digests, strict=True):
-            rows += rows_of(problem, case, kept(path), digest)
-            print(f"solver: {case.regimen}", flush=True)
+        path = KEPT / f"{i}-{digests[i]}.npz"
+        if not path.exists():
+            keep(exact_of(problem, cases[i]), path)
+        if not tables[i].exists():
+            rows = rows_of(problem, cases[i], kept(path), digests[i])
+            with written(tables[i]) as part:
+                part.write_text(json.dumps(rows))
+        print(f"{i + 1} of {REGIMENS}: {cases[i].regimen}", flush=True)
+    if all(table.exists() for table in tables):
+        rows = [row for table in tables for row in json.loads(table.read_text())]
         with written(TABLE) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), restval="")
             writer.writeheader()

@@ -89,7 +89,7 @@ def main() -> int:
     """Fits what is missing and writes the table; 1 where a fit did not converge."""
     configure(cores=4, cache=True)
     rows = [row for variant in VARIANTS for row in rows_of(variant, Store(KEPT))]
-    names = ("variant", "study", "digest", "status", "log_score", "error")
+    names: list[str] = ["variant", "study", "digest", "status", "log_score", "error"]
     with written(TABLE) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()

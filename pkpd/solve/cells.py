@@ -19,21 +19,19 @@ NEAR = 1e-9  # days, or shares of a cell; a time so close to another is the same
 class Grading(NamedTuple):
     """Panels are dense after a jump: density `1 / (t + inner) + 4 / (4 outer + t)` at the time t after it.
 
-    A `day` after a jump has `per_day` panels. After a jump that signals alone follow, panels are as if the
-    time `settled` had passed since it.
+    A `day` after a jump has `per_day` panels.
     """
 
     per_day: float
     inner: float
     outer: float
-    settled: float
     day: float
 
     @classmethod
     def of(cls, per_day: float, day: float) -> "Grading":
         """The grading for drugs that are absorbed and act within hours."""
         hour = day / 24.0
-        return cls(per_day, 0.8 * hour, 4.0 * hour, 3.0 * hour, day)
+        return cls(per_day, 0.8 * hour, 4.0 * hour, day)
 
     @property
     def cells(self) -> int:
@@ -93,17 +91,12 @@ def plan_of(
     times: Sequence[float],
     lags: Mapping[tuple[str, str], float],
     grading: Grading,
-    mild: frozenset[str],
 ) -> Plan:
-    """The cells up to the last wanted time: days around doses, longer ones elsewhere; cut at wanted times.
-
-    Jumps into the states `mild` are followed by signals alone.
-    """
+    """The cells up to the last wanted time: days around doses, longer ones elsewhere; cut at wanted times."""
     day = grading.day
     wanted = np.unique(np.asarray(times, float))
     nominal = np.asarray(jumps.nominal)
     typical = np.array([lags.get(route, 0.0) for route in jumps.route])
-    age = np.array([grading.settled if s in mild else 0.0 for s in jumps.state])
     concrete = _concrete(events, day)
     room = 0.0 if concrete else ROOM * day
     given = nominal - typical
@@ -119,9 +112,9 @@ def plan_of(
         inside.sort(key=lambda j: (jumps.state[j], jumps.route[j], nominal[j], j))
         begin, length = start[cell], start[cell + 1] - start[cell]
         before = nominal < begin - NEAR * day
-        since = float((begin - nominal + age)[before].min(initial=1e3 * day))
+        since = float((begin - nominal)[before].min(initial=1e3 * day))
         offset = [round(float(nominal[j] - begin) / day, 9) for j in inside]
-        panels = _panels(inside, nominal - begin, typical, age, jumps.route, length, since, grading)
+        panels = _panels(inside, nominal - begin, typical, jumps.route, length, since, grading)
         key = (
             round(length / day, 9),
             tuple((jumps.route[j], jumps.state[j], o) for j, o in zip(inside, offset, strict=True)),
@@ -137,7 +130,6 @@ def _panels(
     inside: Sequence[int],
     offset: np.ndarray,
     typical: np.ndarray,
-    age: np.ndarray,
     routes: Sequence[tuple[str, str]],
     length: float,
     since: float,
@@ -147,15 +139,14 @@ def _panels(
     ordered = sorted(inside, key=lambda j: offset[j])
     at = [0.0, *(float(np.clip(offset[j], 0.0, length)) for j in ordered), float(length)]
     lag = [0.0, *(typical[j] for j in ordered), 0.0]
-    ages = [since, *(age[j] for j in ordered), grading.settled]
     route = [None, *(routes[j] for j in ordered), None]
     found = []
     for k in range(len(at) - 1):
         spread = 0.0 if route[k] == route[k + 1] and route[k] else max(lag[k], lag[k + 1])
         stretch = min(max(at[k + 1] - at[k], spread), length)
-        youngest = min(at[k] - t + a for t, a in zip(at[: k + 1], ages, strict=False))
-        crosses = k > 0 and spread > at[k + 1] - at[k]
-        found.append(grading.panels(min(youngest, ages[k + 1]) if crosses else youngest, stretch))
+        youngest = min([since + at[k], *(at[k] - t for t in at[1 : k + 1])])
+        crosses = 0 < k < len(ordered) and spread > at[k + 1] - at[k]
+        found.append(grading.panels(0.0 if crosses else youngest, stretch))
     return tuple(found)
 
 

@@ -69,8 +69,7 @@ class Multirate(AbstractSolver):
 
     def _plan(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Plan:
         jumps = jumps_of(model, events, patients)
-        lags, mild = dict(model.typical_lags), parts_of(model).mild
-        return plan_of(events, jumps, times, lags, self._grading(model), mild)
+        return plan_of(events, jumps, times, dict(model.typical_lags), self._grading(model))
 
     def _grading(self, model: Model) -> Grading:
         return Grading.of(self.per_day, model.units.day)

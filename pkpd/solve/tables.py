@@ -91,8 +91,7 @@ def table_of(
     """The table of some kinds, for individualised patients."""
     length = layout.length[:, None, None]
     offset = {s: _offset(jumps, layout, index) for s, index in layout.jump.items()}
-    age = {s: grading.settled if s in parts.mild else 0.0 for s in offset}
-    begin, width = _panels(layout, offset, age, grading, jumps.time.shape[1])
+    begin, width = _panels(layout, offset, grading, jumps.time.shape[1])
     nodes = begin[:, :, None] + width[:, :, None] * NODES[:, None]
     cascade = Cascade(
         jax.tree.map(lambda v: v.reshape(1, 1, 1, 1, -1) if jnp.ndim(v) == 1 else v, model), parts.cascade
@@ -125,16 +124,14 @@ def _offset(jumps: Jumps, layout: Layout, index: np.ndarray) -> Array:
     return jnp.where((index >= 0)[:, :, None], inside, length)
 
 
-def _panels(
-    layout: Layout, offset: dict[str, Array], age: dict[str, float], grading: Grading, patients: int
-) -> tuple[Array, Array]:
-    """Start and length of panels between a patient's own breaks in time order; `age` is a new jump's."""
+def _panels(layout: Layout, offset: dict[str, Array], grading: Grading, patients: int) -> tuple[Array, Array]:
+    """Start and length of panels between a patient's own breaks in time order."""
     ends = np.broadcast_to(layout.length[:, None, None], (len(layout.length), 1, patients))
     doses = jnp.concatenate([jnp.zeros_like(ends), *offset.values()], axis=1)
     breaks = jnp.concatenate([jnp.sort(doses, axis=1), ends], axis=1)
     low = jnp.take_along_axis(breaks, layout.segment[:, :, None], axis=1)
     stretch = jnp.take_along_axis(breaks, layout.segment[:, :, None] + 1, axis=1) - low
-    since = stop_gradient(_youngest(layout, offset, age, low))
+    since = stop_gradient(_youngest(layout, offset, low))
     ends = _share(grading, since, stretch, layout.high[:, :, None])
     first = (layout.low <= 0.0)[:, :, None]
     starts = jnp.concatenate([jnp.zeros_like(ends[:, :1]), ends[:, :-1]], axis=1)
@@ -166,12 +163,12 @@ def _earliest(found: Array, axis: int) -> Array:
     return jnp.where(jnp.cumsum(found, axis=axis) == 1, found, False)
 
 
-def _youngest(layout: Layout, offset: dict[str, Array], age: dict[str, float], time: Array) -> Array:
+def _youngest(layout: Layout, offset: dict[str, Array], time: Array) -> Array:
     """Age at some times [kinds, panels, patients] of the youngest jump before or then."""
     found = jnp.asarray(layout.since)[:, None, None] + time
-    for s, at in offset.items():
+    for at in offset.values():
         passed = time[:, :, None] - at[:, None]
-        found = jnp.minimum(found, jnp.where(passed >= 0.0, passed + age[s], jnp.inf).min(2, initial=jnp.inf))
+        found = jnp.minimum(found, jnp.where(passed >= 0.0, passed, jnp.inf).min(2, initial=jnp.inf))
     return found
 
 
