@@ -1,8 +1,8 @@
 """How far `Multirate` is from the adaptive reference, on random draws of the priors under random regimens.
 
 `python -m benchmarks.accuracy` keeps what the reference finds under each regimen, which takes most of
-the time, and what the solver of today does; it goes on where it stopped, and writes `accuracy.csv`. With `FIRST:STEP` it does
-every STEP-th regimen only, so that several processes share them.
+the time, and what the solver of today does; it goes on where it stopped, and writes `accuracy.csv`.
+With `FIRST:STEP` it does every STEP-th regimen only, so that several processes share them.
 """
 
 import csv
