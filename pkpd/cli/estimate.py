@@ -217,6 +217,7 @@ def _estimate(name: str, e: dict[str, Any]) -> list[object]:
 
 def _quality(found: Any, quick: bool) -> str:
     from pkpd.infer.crowd import SCRAMBLES
+    from pkpd.infer.laplace import TRUSTED
 
     d = found.diagnostics
     count = len(found.starts["log_density"])
@@ -228,8 +229,9 @@ def _quality(found: Any, quick: bool) -> str:
     )
     noise += f"(log density at the mode over {SCRAMBLES} sets of patients: SD {patients['noise']:.3f})"
     if quick:
-        trust = f"Pareto k {d['pareto_k']:.2f}"
-        return f"A quick look by the normal approximation ({trust}), not the answer. {starts}; {noise}."
+        how = "weighed by importance" if d["pareto_k"] < TRUSTED else "as it is, because its weights fail"
+        look = f"the normal approximation, {how} (Pareto k {d['pareto_k']:.2f}, limit {TRUSTED:g})"
+        return f"A quick look by {look}, not the answer. {starts}; {noise}."
     return (
         f"R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} "
         f"(tail {d['ess_tail_min']:.0f}), "

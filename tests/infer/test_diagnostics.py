@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pkpd.infer.diagnostics import Draws, directions, in_words, pareto_k, summary
+from pkpd.infer.diagnostics import (
+    Draws,
+    directions,
+    in_words,
+    only_together,
+    pareto_k,
+    smoothed,
+    summary,
+)
 from pkpd.infer.mode import Mode
 from pkpd.infer.prior import Prior, beta1_below
 
@@ -39,6 +47,33 @@ def test_chains_that_disagree_are_seen():
 def test_pareto_k_of_pareto_weights(shape):
     weights = stats.genpareto.rvs(shape, size=40_000, random_state=5)
     assert pareto_k(np.log(weights)) == pytest.approx(shape, abs=0.12)
+
+
+def test_smoothed_weights_mean_what_the_weights_mean():
+    """From N(0, 1) to N(0, 0.8^2), and to a wider one, whose weights have a heavy tail."""
+    x = np.random.default_rng(3).standard_normal(20_000)
+    narrow = smoothed(stats.norm.logpdf(x, 0.1, 0.8) - stats.norm.logpdf(x))
+    assert narrow.sum() == pytest.approx(1.0)
+    assert narrow @ x == pytest.approx(0.1, abs=0.02)
+    logs = stats.norm.logpdf(x, 0.0, 1.3) - stats.norm.logpdf(x)
+    wide, raw = smoothed(logs), np.exp(logs) / np.exp(logs).sum()
+    assert wide.max() < raw.max()
+    assert abs(wide @ x**2 - 1.69) < 0.15
+    assert np.all(np.argsort(wide)[:-200] == np.argsort(raw)[:-200])
+
+
+def test_what_is_known_only_together():
+    """A likelihood of a b^2 alone, with log SDs of 1 and 0.5: the power is that of the parameters."""
+    priors = [("a", Prior("lognormal", 1.0, 1.0)), ("b", Prior("lognormal", 1.0, 0.5))]
+    normal = np.array([1.0, 2.0 * 0.5])
+    mode = Mode(np.zeros(2), 0.0, 0.0, np.eye(2) + 20.0 * np.outer(normal, normal))
+    loose = {"a": 0.4, "b": 0.4}
+    (line,) = only_together(mode, priors, loose)
+    assert sorted(line.replace("only ", "").split(" is ")[0].split(" x ")) in (["a", "b^2.0"], ["a^0.5", "b"])
+    assert only_together(mode, priors, {"a": 0.9, "b": 0.4}) == []
+    mixed = [priors[0], ("b", Prior("normal", 0.0, 1.0))]
+    (line,) = only_together(mode, mixed, loose)
+    assert "only a combination of" in line
 
 
 def test_directions_and_words():
