@@ -1,8 +1,8 @@
 """How far `Multirate` is from the adaptive reference, on random draws of the priors under random regimens.
 
-`python -m benchmarks.accuracy` keeps what the reference finds under each regimen, which takes most of
-the time, and what the solver of today does; it goes on where it stopped, and writes `accuracy.csv`.
-With `FIRST:STEP` it does every STEP-th regimen only, so that several processes share them.
+`python -m benchmarks.accuracy` asks the solver of today, goes on where it stopped, and writes `accuracy.csv`. What
+the reference finds, which takes an hour and more, is stored in `references`, and asked anew where a case has
+changed. With `FIRST:STEP` it does every STEP-th regimen only, so that several processes share them.
 """
 
 import csv
@@ -36,6 +36,7 @@ QUESTION = "lissoni1995/joint"
 REGIMENS, DRAWS, SLOPES, SEED = 26, 8, 3, 20261126
 USUAL, FINE = Multirate().per_day, 48.0
 KEPT = Path(".cache/accuracy")
+REFERENCES = Path(__file__).parent / "references"
 TABLE = Path(__file__).parent / "accuracy.csv"
 CERTAIN = 50.0  # a cumulative hazard beyond it lets nobody live (e-22), and is not told apart from another
 REFERENCE = ODE(rtol=1e-10, atol=1e-13, max_steps=100_000)
@@ -192,6 +193,11 @@ def keep(exact: Exact, path: Path) -> None:
         )
 
 
+def reference_of(index: int, digest: str) -> Path:
+    """Where the reference's results of a case are."""
+    return REFERENCES / f"{index}-{digest}.npz"
+
+
 def kept(path: Path) -> Exact:
     """Reads it."""
     with np.load(path) as file:
@@ -295,7 +301,7 @@ def main() -> None:
     digests = [digest_of(problem, case)[:16] for case in cases]
     tables = [KEPT / f"{i}-{digest}-{solver_digest()}.json" for i, digest in enumerate(digests)]
     for i in range(first, REGIMENS, step):
-        path = KEPT / f"{i}-{digests[i]}.npz"
+        path = reference_of(i, digests[i])
         if not path.exists():
             keep(exact_of(problem, cases[i]), path)
         if not tables[i].exists():

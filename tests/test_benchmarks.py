@@ -18,6 +18,8 @@ def test_cases_are_those_of_today(rows):
     assert list(dict.fromkeys(r["digest"] for r in rows)) == [
         accuracy.digest_of(problem, c)[:16] for c in cases
     ]
+    for i, case in enumerate(cases):
+        assert accuracy.reference_of(i, accuracy.digest_of(problem, case)[:16]).is_file(), i
     assert len(rows) == 2 * accuracy.REGIMENS * accuracy.DRAWS
     assert accuracy.REGIMENS * accuracy.DRAWS >= 200
 

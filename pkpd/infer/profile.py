@@ -86,12 +86,13 @@ def _curve(
     scale = _inverse(metric[np.ix_(others, others)])
     value, found = np.empty(len(places)), np.zeros(len(places), bool)
     middle = int(np.argmin(np.abs(places - mode[place])))
+    top = mode
     for side in (range(middle, len(places)), range(middle - 1, -1, -1)):
-        point = mode.copy()
+        point = top
         for i in side:
-            point = point.copy()
-            point[place] = places[i]
+            point = np.where(others, point, places[i])
             point[others], value[i], found[i] = _best(objective, point, others, scale)
+            top = point.copy() if i == middle else top
     return Curve(places, value - value.max(), found)
 
 
@@ -113,7 +114,7 @@ def _best(
     start = point[others]
     if not len(start):
         return start, -negative(start)[0], True
-    options = {"gtol": FLAT / 2, "maxiter": 60, "hess_inv0": scale}
+    options = {"gtol": FLAT / 2, "maxiter": 300, "hess_inv0": scale}
     done = minimize(negative, start, jac=True, method="BFGS", options=options)
     return done.x, -float(done.fun), bool(np.max(np.abs(done.jac)) < FLAT)
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pkpd.arms import read_arms
+from pkpd.arms import ArmTable, read_arms
 from pkpd.checks import Findings
 from pkpd.devices import float64
 from pkpd.records.answer import load_answer
@@ -39,11 +39,21 @@ def predict_arms(name: str, path: str | Path, draws: int = DRAWS, seed: int = 0)
     return {"rows": rows, "summary": summary, "fit": name, "draws": len(points)}
 
 
+def _parts(table: ArmTable) -> list[ArmTable]:
+    """An arm as what is known of it and what is not, because both are predicted."""
+    known = tuple(count for count in table.counts if count.events is not None)
+    unknown = tuple(count for count in table.counts if count.events is None)
+    if not unknown or not (known or table.reports):
+        return [table]
+    parts = {"counts": known}, {"counts": unknown, "reports": ()}
+    return [dataclasses.replace(table, **part) for part in parts]
+
+
 def _arms(question: "Question", fitted: "Problem", path: str | Path) -> list[Any]:
     tables, findings = read_arms(path, str(path), sourced=False, overlap=True)
     here = Findings(str(path))
     reader = Reader(fitted.model, question.regimens, fitted.joint, here, here)
-    arms = read_evidence(reader, tables, overlap=True)
+    arms = read_evidence(reader, [part for table in tables for part in _parts(table)], overlap=True)
     findings.faults.extend(here.faults)
     findings.raise_if_any()
     return [dataclasses.replace(arm, weight=1.0) for arm in arms if arm is not None]
