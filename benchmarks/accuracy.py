@@ -1,8 +1,8 @@
 """How far `Multirate` is from the adaptive reference, on random draws of the priors under random regimens.
 
-`python -m benchmarks.accuracy` asks the solver of today, goes on where it stopped, and writes `accuracy.csv`. What
-the reference finds, which takes an hour and more, is stored in `references`, and asked anew where a case has
-changed. With `FIRST:STEP` it does every STEP-th regimen only, so that several processes share them.
+`python -m benchmarks.accuracy` asks the solver of today, goes on where it stopped, and writes `accuracy.csv`.
+What the reference finds, which takes an hour and more, is stored in `references`, and asked anew where a case
+has changed. With `FIRST:STEP` it does every STEP-th regimen only, so that several processes share them.
 """
 
 import csv
