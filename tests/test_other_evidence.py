@@ -145,6 +145,7 @@ def test_beta_blockers_with_one_effect():
     assert 10.0 * sd == pytest.approx(0.0499, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_beta_blockers_whose_effects_differ():
     """Published means -0.25 (0.066) and 0.14 (0.082); a mean of 1,000 effective draws errs by 0.003."""
     arms = blockers()
@@ -159,6 +160,7 @@ def test_beta_blockers_whose_effects_differ():
     assert np.quantile(tau, 0.975) == pytest.approx(0.315, abs=0.05)
 
 
+@pytest.mark.slow
 def test_sorafenib_toxicity_over_dose_and_studies():
     """The published estimates are of maximum likelihood, to which the posterior with flat priors is close."""
     arms = [
