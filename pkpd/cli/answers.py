@@ -19,7 +19,7 @@ from pkpd.cli.output import (
 )
 
 PICTURES = (".png", ".svg", ".pdf")
-PARAMETERS = typer.Argument(None, metavar="[PARAM]...", help="Default: all of the model's.")
+PARAMETERS = typer.Argument([], metavar="[PARAM]...", help="Default: all of the model's.")
 
 
 def register(app: typer.Typer) -> None:
@@ -109,7 +109,7 @@ def profile(
         raise fail("--plot", "must be a .png, .svg or .pdf in a folder that exists", plot)
     configure(cache=True)
     with progress(quiet or as_json, verbose) as say:
-        found = profiles(fit, parameters or (), say)
+        found = profiles(fit, parameters, say)
     if as_json:
         print_json(found)
     else:
