@@ -209,6 +209,7 @@ def psoriasis():
     return Problem(model, tuple(arms), typical_patient(), Still(), priors=free(priors, levels), levels=levels)
 
 
+@pytest.mark.slow
 def test_psoriasis_in_ordered_categories():
     """The mode is that of maximum likelihood, computed again; the means of well-known effects agree."""
     problem = psoriasis()

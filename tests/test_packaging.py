@@ -59,7 +59,7 @@ def test_installed_wheel_lists_the_models_and_fits(scripts: Path, tmp_path: Path
     assert "neuroimmunotherapy" in _output(tmp_path, scripts / "pkpd", "models")
     stored = "import pkpd; print(len(pkpd.load_answer('lissoni1995/joint')[1].draws))"
     assert int(_output(tmp_path, scripts / Path(sys.executable).name, "-c", stored)) >= 400
-    words = ("fit", "lissoni1995/joint", "--quick", "--json", "--out", "look.json")
+    words = ("fit", "lissoni1995/exposure", "--quick", "--json", "--out", "look.json")
     answer = json.loads(_output(tmp_path, scripts / "pkpd", *words))
     assert answer["estimates"]
     assert len({(row["study"], row["arm"]) for row in answer["arms"]}) >= 2

@@ -44,14 +44,14 @@ def sensitivities(
 
 
 def in_words(found: dict[str, dict[str, Any]]) -> list[str]:
-    """Which parameters answer to their prior alone, and where prior and data pull apart."""
+    """Which parameters a stronger prior would move and stronger data would not, and which both would."""
     alone = [n for n, s in found.items() if s["prior"] >= WORTH > s["likelihood"]]
     apart = [n for n, s in found.items() if s["prior"] >= WORTH <= s["likelihood"]]
-    other = [f"{n} to that of {s['other']}" for n, s in found.items() if s["other_prior"] >= WORTH]
+    other = [f"{n} (of {s['other']})" for n, s in found.items() if s["other_prior"] >= WORTH]
     told = {
-        "answer to their prior and not to the data": alone,
-        "answer to both, and change with the choice of the prior": apart,
-        "answer to another prior": other,
+        "a stronger prior would move, stronger data would not": alone,
+        "a stronger prior and stronger data would both move": apart,
+        "a stronger prior of another would move": other,
     }
     return [f"{words}: {', '.join(which)}" for words, which in told.items() if which]
 

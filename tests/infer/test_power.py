@@ -16,7 +16,7 @@ def test_the_prior_alone():
         assert found[name]["likelihood"] == pytest.approx(0.0, abs=1e-5)
         assert found[name]["prior"] > WORTH
         assert found[name]["other_prior"] < WORTH
-    assert in_words(found) == ["answer to their prior and not to the data: a, b"]
+    assert in_words(found) == ["a stronger prior would move, stronger data would not: a, b"]
 
 
 def test_data_that_decide():
@@ -32,7 +32,7 @@ def test_two_that_are_known_only_together_answer_to_each_others_prior():
     found = sensitivities(("a", "b"), points, -0.5 * (points.sum(1) / 0.1) ** 2)
     assert found["a"]["other"] == "b"
     assert found["a"]["other_prior"] > WORTH
-    assert any("answer to another prior: a to that of b" in line for line in in_words(found))
+    assert any("a stronger prior of another would move: a (of b)" in line for line in in_words(found))
 
 
 def test_the_size_is_the_published_one():
