@@ -271,7 +271,10 @@ def told() -> list[str]:
     """The lines of the page."""
     rows, lines = stored(), ["## Random draws of the priors under random regimens", ""]
     lines += [f"`accuracy.csv`: {REGIMENS} regimens with {DRAWS} draws each, all states and outcomes."]
-    lines += ["They are of before the mend of doses at one clock time, and are to be drawn anew.", ""]
+    lines += [
+        "They are of before two mends, of doses at one clock time and of panels after a second drug's dose,"
+    ]
+    lines += ["and are to be drawn anew.", ""]
     heads = (
         "panels a day",
         "median",
