@@ -4,15 +4,11 @@ import csv
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.nn import log_sigmoid
-from jax.scipy.special import log_ndtr
 
-from pkpd.component import Port
 from pkpd.dosing.events import Events
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.laplace import approximate
@@ -22,69 +18,11 @@ from pkpd.infer.nuts import sample
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Arm, Problem, free
 from pkpd.model import wire
-from pkpd.parameters import Scalar, parameter
 from pkpd.population import typical_patient
-from pkpd.response import AbstractRecord
-from pkpd.response.joint import Endpoint, log1m_exp
-from pkpd.solve import AbstractSolver
-from pkpd.solve.solver import Along
+from pkpd.response.joint import Endpoint
 
 HERE = Path(__file__).parent / "references"
 MU, FLAT = 10.0, Prior("normal", 0.0, 10.0)
-
-
-class Still(AbstractSolver):
-    """Solves nothing: these models have outcomes alone."""
-
-    def along(self, model, events, times, patients):
-        return Along(np.asarray(times), {}, {})
-
-
-class Logistic(AbstractRecord):
-    """`logit p = b0 + d treated`: what is given is told by how long it lasts."""
-
-    b0: Scalar = parameter("logit without treatment", "1", "real")
-    d: Scalar = parameter("log odds ratio of one unit", "1", "real")
-    inputs: ClassVar = {"nothing": Port("1", 0.0)}
-
-    @property
-    def recorded_at(self):
-        return (0.0,)
-
-    def log_recorded(self, course):
-        x = jnp.broadcast_to(self.b0 + self.d * course.treated, course.paths["nothing"].shape[1:])
-        return jnp.stack([log_sigmoid(-x), log_sigmoid(x)])[:, None]
-
-
-class Ordered(AbstractRecord):
-    """At least category c: `Phi(b0 + d_k - z_c)` under treatment k."""
-
-    b0: Scalar = parameter("place without treatment", "1", "real")
-    z75: Scalar = parameter("from the first cut to the second", "1")
-    z90: Scalar = parameter("from the second cut to the third", "1")
-    d1: Scalar = parameter("shift", "1", "real")
-    d2: Scalar = parameter("shift", "1", "real")
-    d3: Scalar = parameter("shift", "1", "real")
-    d4: Scalar = parameter("shift", "1", "real")
-    d5: Scalar = parameter("shift", "1", "real")
-    d6: Scalar = parameter("shift", "1", "real")
-    d7: Scalar = parameter("shift", "1", "real")
-    inputs: ClassVar = {"nothing": Port("1", 0.0)}
-    kinds: ClassVar = ("pasi50", "pasi75", "pasi90")
-    whole: ClassVar = ("pasi50", "pasi75", "pasi90")
-
-    @property
-    def recorded_at(self):
-        return (0.0,)
-
-    def log_kinds(self, course):
-        shifts = jnp.stack([jnp.zeros(()), *(getattr(self, f"d{k}") for k in range(1, 8))])
-        place = self.b0 + shifts @ (jnp.arange(8) == course.treated)
-        cuts = place - jnp.stack([jnp.zeros(()), self.z75, self.z75 + self.z90])
-        at_least = log_ndtr(cuts)
-        between = at_least[:-1] + log1m_exp(at_least[1:] - at_least[:-1])
-        chances = jnp.concatenate([log_ndtr(-cuts[:1]), between, at_least[-1:]])
-        return jnp.broadcast_to(chances[:, None, None], (4, 1, course.paths["nothing"].shape[1]))
 
 
 def rows_of(name):
@@ -99,6 +37,8 @@ def given(amount):
 
 def logistic(arms, levels, names, b0=-2.0):
     """Arms are study, amount, n and events; `names` are free besides what the levels add."""
+    from tests.references.outcomes import Logistic, Still  # once imported, model files would find them
+
     model = wire({}, {}, outcomes={"event": Logistic(b0=b0, d=0.0)})
     told = tuple(Arm(given(x), study, f"{x}", n, (Endpoint("event"),), (k,)) for study, x, n, k in arms)
     priors = free(dict.fromkeys(names, FLAT), levels)
@@ -191,6 +131,8 @@ PUBLISHED = {1: (1.51, 0.10), 2: (1.92, 0.10), 3: (1.19, 0.06), 6: (2.33, 0.26)}
 
 
 def psoriasis():
+    from tests.references.outcomes import Ordered, Still
+
     part = Ordered(b0=-1.0, z75=0.7, z90=0.7, **{f"d{k}": 1.0 for k in range(1, 8)})
     model = wire({}, {}, outcomes={"response": part})
     arms = []
