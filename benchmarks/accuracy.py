@@ -295,14 +295,16 @@ def told() -> list[str]:
 
 
 def main() -> None:
-    """Asks the reference what is missing, and the solver once nothing is."""
+    """Asks the reference and the solver what is missing, and collects the table once nothing is."""
     configure(cache=True)
     problem = resolve(load_question(QUESTION)).problem
     first, step = map(int, sys.argv[1].split(":")) if len(sys.argv) > 1 else (0, 1)
-    KEPT.mkdir(parents=True, exist_ok=True)
+    for folder in (KEPT, REFERENCES):
+        folder.mkdir(parents=True, exist_ok=True)
     cases = [case_of(problem, i) for i in range(REGIMENS)]
     digests = [digest_of(problem, case)[:16] for case in cases]
-    tables = [KEPT / f"{i}-{digest}-{solver_digest()}.json" for i, digest in enumerate(digests)]
+    code = solver_digest()
+    tables = [KEPT / f"{i}-{digest}-{code}.json" for i, digest in enumerate(digests)]
     for i in range(first, REGIMENS, step):
         path = reference_of(i, digests[i])
         if not path.exists():

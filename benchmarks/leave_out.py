@@ -7,7 +7,6 @@ writes `leave_out.csv` beside the questions.
 import csv
 import hashlib
 import sys
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -52,20 +51,22 @@ def fitted(question: Question, resolved: Resolved, study: str, store: Store) -> 
     return draws
 
 
-def rows_of(variant: str, store: Store) -> Iterator[dict[str, str]]:
+def rows_of(variant: str, store: Store) -> list[dict[str, str]]:
     """A row for each study of a variant; a fit that does not converge has a status and no score."""
     question = load_question(f"{EVIDENCE}/{variant}")
+    rows = []
     with float64():
         resolved = resolve(question)
         for study in studies_of(resolved.problem):
             row = {"variant": variant, "study": study, "digest": resolved.digest[:16]}
             draws = fitted(question, resolved, study, store)
             if isinstance(draws, str):
-                yield row | {"status": draws}
-            else:
-                left = score_left_out(resolved.problem, study, draws, question.settings.seed)
-                scores = {"log_score": f"{left.log_score:.3f}", "error": f"{left.error:.3f}"}
-                yield row | {"status": "converged"} | scores
+                rows.append(row | {"status": draws})
+                continue
+            left = score_left_out(resolved.problem, study, draws, question.settings.seed)
+            scores = {"log_score": f"{left.log_score:.3f}", "error": f"{left.error:.3f}"}
+            rows.append(row | {"status": "converged"} | scores)
+    return rows
 
 
 def stored() -> list[dict[str, str]]:

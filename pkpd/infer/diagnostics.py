@@ -1,6 +1,6 @@
 """Whether a sample can be trusted, and what the data say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,24 +113,28 @@ def _tail(ordered: np.ndarray) -> Tail:
     return Tail(first, (n * shape + 10 * 0.5) / (n + 10), -shape / float(best))
 
 
+def _sharper(mode: Mode) -> Iterator[tuple[float, np.ndarray]]:
+    """Directions in which the likelihood is sharper than the prior, and how many times, sharpest first."""
+    values, vectors = np.linalg.eigh(mode.hessian - np.eye(len(mode.point)))
+    for i in np.argsort(values)[::-1]:
+        if values[i] > 1.0:
+            yield float(values[i]), vectors[:, i]
+
+
 def directions(mode: Mode, names: Sequence[str]) -> list[str]:
     """Directions in which the likelihood is sharper than the prior, in words.
 
     Eigenvectors of minus the Hessian of the log likelihood on the prior's standard normal scale; an
     eigenvalue above 1 means that the data say more than the prior.
     """
-    values, vectors = np.linalg.eigh(mode.hessian - np.eye(len(names)))
     found = []
-    for i in np.argsort(values)[::-1]:
-        if values[i] <= 1.0:
-            break
-        vector = vectors[:, i]
+    for value, vector in _sharper(mode):
         heavy = [j for j in np.argsort(-np.abs(vector)) if abs(vector[j]) > 0.25][:5]
         sign = np.sign(vector[heavy[0]])
         words = " ".join(
             f"{'+' if sign * vector[j] > 0 else '-'} {abs(vector[j]):.2f} {names[j]}" for j in heavy
         )
-        found.append(f"{words.removeprefix('+ ')} (the data say {values[i]:.1f} times what the prior says)")
+        found.append(f"{words.removeprefix('+ ')} (the data say {value:.1f} times what the prior says)")
     return found
 
 
@@ -142,12 +146,8 @@ def only_together(
     Told for each direction in which the likelihood is sharper than the prior and whose parameters all have a
     contraction below a half; as a product of powers where they are log-normal.
     """
-    values, vectors = np.linalg.eigh(mode.hessian - np.eye(len(priors)))
     found = []
-    for i in np.argsort(values)[::-1]:
-        if values[i] <= 1.0:
-            break
-        vector = vectors[:, i]
+    for _, vector in _sharper(mode):
         heavy = [int(j) for j in np.argsort(-np.abs(vector)) if abs(vector[j]) > 0.25]
         if len(heavy) > 1 and all(contraction[priors[j][0]] < 0.5 for j in heavy):
             found.append(f"only {_combined(vector, heavy, priors)} is identified, not each")

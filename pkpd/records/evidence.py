@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pkpd.arms import ArmTable, Count, Curve, Mean, Median, Ratio, Report
+from pkpd.arms.rules import MOST_BESIDE
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
@@ -21,7 +22,6 @@ from pkpd.simulation import bind, in_unit
 from pkpd.units import UnitError
 
 JOINT = f"must count at most {MOST_AXES} outcomes for the joint likelihood, and several kinds of one at most"
-MOST_BESIDE = 0.5  # weight of an arm whose patients may be another arm's
 FOLLOW_UP = 60  # intervals of a follow-up over which hazards are compared
 
 
