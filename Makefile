@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .cache/lowest
 FITS := $(patsubst fits/%.toml,%,$(wildcard fits/*/*.toml))
+SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := -m pip install --disable-pip-version-check --quiet --editable
 
 .PHONY: fit test slow bench studies docs lowest
@@ -17,7 +18,7 @@ test: $(VENV)/.installed-test               # every check that CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 slow: $(VENV)/.installed-test               # the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -36,7 +37,7 @@ docs: $(VENV)/.installed                    # one page per module, in out/docs
 	$(BIN)/python -m pdoc --math --output-directory out/docs pkpd
 
 lowest: $(LOWEST)/.installed-test           # the tests with the lowest versions that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest
+	$(LOWEST)/bin/python -m pytest $(SHARED)
 
 $(VENV)/.made $(LOWEST)/.made:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
