@@ -1,6 +1,6 @@
 """Rules across arms and studies: no patient counts twice, no publication is entered twice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pkpd.arms.arm import Draft, excluded
 from pkpd.arms.printed import compared, read_printed
@@ -55,21 +55,29 @@ def _check_exclusions(drafts: Sequence[Draft], findings: Findings) -> None:
 
 
 def _check_pools(drafts: Sequence[Draft], findings: Findings) -> None:
-    """Of arms of a pool with one regimen, those of one study may weigh more than `MOST_BESIDE`."""
-    alike: dict[tuple[str, str], list[Draft]] = {}
-    for draft in drafts:
-        if draft.table.pool:
-            alike.setdefault((draft.table.pool, _treatment(draft.table)), []).append(draft)
-    for (pool, _), group in alike.items():
-        chief = max(group, key=lambda draft: draft.table.weight).table
-        for draft in group:
-            arm = draft.table
+    """Arms of a pool with one regimen."""
+    check_pools(((draft.table, _treatment(draft.table)) for draft in drafts), "of the same regimen", findings)
+
+
+def check_pools(arms: Iterable[tuple[ArmTable, str]], alike: str, findings: Findings) -> None:
+    """Of arms of a pool with one treatment, those of one study may weigh more than `MOST_BESIDE`.
+
+    Each arm comes with its treatment; `alike` says in words what those of one treatment are.
+    """
+    groups: dict[tuple[str, str], list[ArmTable]] = {}
+    for arm, treatment in arms:
+        if arm.pool:
+            groups.setdefault((arm.pool, treatment), []).append(arm)
+    for group in groups.values():
+        chief = max(group, key=lambda arm: arm.weight)
+        for arm in group:
             if arm.study != chief.study and arm.weight > MOST_BESIDE:
                 rule = (
-                    f"must be at most {MOST_BESIDE:g} beside {_name(chief)}, of the same regimen and "
-                    f"with weight {chief.weight:g}, for patients of pool {pool} may count twice"
+                    f"must be at most {MOST_BESIDE:g} beside {_name(chief)}, {alike} and with weight "
+                    f"{chief.weight:g}, for patients of pool {arm.pool} may count twice"
                 )
-                findings.add(draft.rows[0].place("weight"), rule, arm.weight, "Set weight in one of the two.")
+                hint = "Set weight, or in a question overlap = true in [weights] to count them knowingly."
+                findings.add(f"{arm.place}, weight", rule, arm.weight, hint)
 
 
 def _treatment(arm: ArmTable) -> str:

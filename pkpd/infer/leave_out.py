@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from pkpd.checks import fail
 from pkpd.infer.predict import along, extended, with_arms
 from pkpd.infer.problem import Problem, evaluator
 from pkpd.infer.score import log_mean
@@ -59,9 +60,10 @@ class Compared(NamedTuple):
 
 
 def compare(names: tuple[str, str], first: Mapping[str, Left], second: Mapping[str, Left]) -> Compared:
-    """Compares two variants over the same studies; raises `ValueError` where they were asked of others."""
-    if set(first) != set(second):
-        raise ValueError("variants of other data are not compared")
+    """Compares two variants over the same studies; raises `InputError` where they were asked of others."""
+    if apart := sorted(set(first) ^ set(second)):
+        rule = "must be left out of both variants: fits of other data are not compared"
+        raise fail("studies", rule, ", ".join(apart))
     gaps = np.array([first[study].log_score - second[study].log_score for study in sorted(first)])
     total = float(gaps.sum())
     error = float(np.sqrt(len(gaps)) * gaps.std(ddof=1)) if len(gaps) > 1 else float("inf")

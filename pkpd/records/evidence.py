@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pkpd.arms import ArmTable, Count, Curve, Mean, Median, Ratio, Report
-from pkpd.arms.rules import MOST_BESIDE
+from pkpd.arms.rules import check_pools
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
@@ -43,7 +43,8 @@ def read_evidence(reader: Reader, tables: Sequence[ArmTable], overlap: bool = Fa
     """An arm for each table, None where it is at fault; `overlap` allows patients to count twice."""
     arms = [_arm(reader, table, tables) for table in tables]
     if not overlap:
-        _check_pools(reader, tables, arms)
+        known = ((table, class_of(arm.events)) for table, arm in zip(tables, arms, strict=True) if arm)
+        check_pools(known, "of the same drugs", reader.evidence)
     return arms
 
 
@@ -143,22 +144,3 @@ def _mean(reader: Reader, table: ArmTable, report: Mean) -> MeanReport | None:
         reader.evidence.add(f"{table.place}, value", str(error), report.unit)
         return None
     return MeanReport(day, report.output, report.days * day, report.value * factor, report.se * factor)
-
-
-def _check_pools(reader: Reader, tables: Sequence[ArmTable], arms: Sequence[Arm | None]) -> None:
-    """Of the arms of a pool with the same drugs, those of one study may weigh more than `MOST_BESIDE`."""
-    alike: dict[tuple[str, str], list[ArmTable]] = {}
-    for table, arm in zip(tables, arms, strict=True):
-        if table.pool and arm is not None:
-            alike.setdefault((table.pool, class_of(arm.events)), []).append(table)
-    for (pool, drugs), group in alike.items():
-        chief = max(group, key=lambda table: table.weight)
-        for table in group:
-            alias = table.regimen.split() == chief.regimen.split()  # told by the door of the table
-            if table.study != chief.study and table.weight > MOST_BESIDE and not alias:
-                rule = (
-                    f"must be at most {MOST_BESIDE:g} beside {chief.study}/{chief.arm} ({drugs}) with weight "
-                    f"{chief.weight:g}, for patients of pool {pool} may count twice"
-                )
-                hint = "Set weight, or overlap = true in [weights] to count them knowingly."
-                reader.evidence.add(f"{table.place}, weight", rule, table.weight, hint)

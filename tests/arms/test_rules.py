@@ -40,7 +40,7 @@ def test_an_exclusion_in_a_later_row_is_found_there(tmp_path):
 def test_a_pool_has_one_arm_of_full_weight_for_each_regimen(tmp_path):
     (fault,) = faults(tmp_path, pooled("R", 1), pooled("S", 0.6, regimen=" x"), pooled("T", 0.5))
     assert fault.startswith("line 3, weight: must be at most 0.5 beside R/a")
-    assert fault.endswith("Set weight in one of the two.")
+    assert "overlap = true in [weights]" in fault
     found = faults(tmp_path, pooled("R", 0.9), pooled("S", ""), pooled("T", 0.5))
     assert [fault.split(":")[0] for fault in found] == ["line 2, weight"]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, halfnorm, norm
 
+from pkpd.checks import InputError
 from pkpd.infer.leave_out import Left, compare, score_left_out, studies_of, without
 from tests.infer.test_levels import SPREAD, alive, made
 
@@ -45,5 +46,5 @@ def test_a_large_difference_names_the_better_one():
 
 
 def test_variants_of_other_data_are_not_compared():
-    with pytest.raises(ValueError, match="other data"):
+    with pytest.raises(InputError, match='not compared, but is "study 1"'):
         compare(("a", "b"), lefts(-2.0, -3.0), lefts(-2.0))
