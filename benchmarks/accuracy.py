@@ -274,7 +274,7 @@ LIMITS = {USUAL: 1e-4, FINE: 1e-6}
 class Found(NamedTuple):
     """Of a setting: errors of each quantity, the largest of each draw, that of its probabilities [draws].
 
-    `covered` is for each quantity the share of draws whose error is the reference's own or its estimate covers.
+    `covered`: the share of draws whose error is the reference's own or within its estimate, by quantity.
     """
 
     error: dict[str, np.ndarray]
