@@ -59,10 +59,13 @@ def _check_pools(drafts: Sequence[Draft], findings: Findings) -> None:
     check_pools(((draft.table, _treatment(draft.table)) for draft in drafts), "of the same regimen", findings)
 
 
-def check_pools(arms: Iterable[tuple[ArmTable, str]], alike: str, findings: Findings) -> None:
+def check_pools(
+    arms: Iterable[tuple[ArmTable, str]], alike: str, findings: Findings, apart: bool = False
+) -> None:
     """Of arms of a pool with one treatment, those of one study may weigh more than `MOST_BESIDE`.
 
-    Each arm comes with its treatment; `alike` says in words what those of one treatment are.
+    Each arm comes with its treatment; `alike` says in words what those of one treatment are. With `apart`
+    faults of one regimen are left out, because they are told already.
     """
     groups: dict[tuple[str, str], list[ArmTable]] = {}
     for arm, treatment in arms:
@@ -71,7 +74,8 @@ def check_pools(arms: Iterable[tuple[ArmTable, str]], alike: str, findings: Find
     for group in groups.values():
         chief = max(group, key=lambda arm: arm.weight)
         for arm in group:
-            if arm.study != chief.study and arm.weight > MOST_BESIDE:
+            told = apart and _treatment(arm) == _treatment(chief)
+            if arm.study != chief.study and arm.weight > MOST_BESIDE and not told:
                 rule = (
                     f"must be at most {MOST_BESIDE:g} beside {_name(chief)}, {alike} and with weight "
                     f"{chief.weight:g}, for patients of pool {arm.pool} may count twice"

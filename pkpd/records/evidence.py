@@ -44,7 +44,7 @@ def read_evidence(reader: Reader, tables: Sequence[ArmTable], overlap: bool = Fa
     arms = [_arm(reader, table, tables) for table in tables]
     if not overlap:
         known = ((table, class_of(arm.events)) for table, arm in zip(tables, arms, strict=True) if arm)
-        check_pools(known, "of the same drugs", reader.evidence)
+        check_pools(known, "of the same drugs", reader.evidence, apart=True)
     return arms
 
 
