@@ -59,6 +59,13 @@ def test_installed_wheel_lists_the_models_and_fits(scripts: Path, tmp_path: Path
     assert "neuroimmunotherapy" in _output(tmp_path, scripts / "pkpd", "models")
     stored = "import pkpd; print(len(pkpd.load_answer('lissoni1995/joint')[1].draws))"
     assert int(_output(tmp_path, scripts / Path(sys.executable).name, "-c", stored)) >= 400
+    words = ("simulate", "melatonin", "--regimen", "melatonin 40 mg po q24h x3", "--json")
+    assert json.loads(_output(tmp_path, scripts / "pkpd", *words))["outputs"]
+    assert "no fault" in _output(tmp_path, scripts / "pkpd", "check", "lissoni1995/exposure")
+
+
+@pytest.mark.slow
+def test_installed_wheel_fits(scripts: Path, tmp_path: Path) -> None:
     words = ("fit", "lissoni1995/exposure", "--quick", "--json", "--out", "look.json")
     answer = json.loads(_output(tmp_path, scripts / "pkpd", *words))
     assert answer["estimates"]
