@@ -352,7 +352,7 @@ def main() -> None:
     tables = [KEPT / f"{i}-{digest}-{code}.json" for i, digest in enumerate(digests)]
     for i in range(first, REGIMENS, step):
         path = reference_of(i, digests[i])
-        if not tables[i].exists():
+        if not (tables[i].exists() and path.exists()):
             rows = compared(problem, cases[i], path, digests[i])
             with written(tables[i]) as part:
                 part.write_text(json.dumps(rows))
