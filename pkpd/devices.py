@@ -62,6 +62,25 @@ def float64() -> AbstractContextManager[None]:
     return jax.enable_x64(True)
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled with `compile_options`, or without where XLA cannot make its program with them."""
+    fast, plain = jax.jit(function, compiler_options=compile_options()), jax.jit(function)
+    refused = False
+
+    def call(*arguments: Any) -> Any:
+        nonlocal refused
+        if not refused:
+            try:
+                return fast(*arguments)
+            except jax.errors.JaxRuntimeError as error:
+                if "UNIMPLEMENTED" not in str(error):
+                    raise
+                refused = True
+        return plain(*arguments)
+
+    return call
+
+
 @cache
 def compile_options() -> dict[str, Any]:
     """What makes XLA's programs for this processor faster and nothing else; empty where it refuses.
@@ -74,6 +93,11 @@ def compile_options() -> dict[str, Any]:
     wide = {"xla_cpu_prefer_vector_width": 512} if "avx512f" in _flags() else {}
     kept = {"xla_disable_hlo_passes": "optimization-barrier-expander,cse_barrier_expander"}
     return next((options for options in ({**wide, **kept}, wide) if _compiles(options)), {})
+
+
+def patients_at_once() -> int:
+    """How many patients a program is fast with: what a core's cache holds, or what keeps a GPU busy."""
+    return 256 if jax.default_backend() == "cpu" else 262_144
 
 
 def in_chunks(function: Callable[[Any], Any], arrays: Any, size: int, cores: int = 1) -> Any:
@@ -109,8 +133,14 @@ def in_chunks(function: Callable[[Any], Any], arrays: Any, size: int, cores: int
 
 
 def _compiles(options: dict[str, Any]) -> bool:
+    """Whether a loop with a barrier compiles: newer versions of XLA make one function of it, and fail."""
+
+    def step(x: jax.Array, _: None) -> tuple[jax.Array, None]:
+        return jax.lax.optimization_barrier(x + 1.0) * x, None
+
     try:
-        return float(jax.jit(lambda x: x + 1.0, compiler_options=options)(1.0)) == 2.0
+        program = jax.jit(lambda x: jax.lax.scan(step, x, None, length=2)[0], compiler_options=options)
+        return bool((program(jnp.ones(1024)) == 6.0).all())
     except (RuntimeError, ValueError):
         return False
 

@@ -12,7 +12,8 @@ STAGES = 4
 
 def _nodes(stages: int) -> np.ndarray:
     """Zeros of the difference of two Legendre polynomials on (0, 1); the last is 1."""
-    found = np.sort((legendre.legroots([*([0.0] * (stages - 1)), -1.0, 1.0]) + 1.0) / 2.0)
+    roots = np.real(legendre.legroots([*([0.0] * (stages - 1)), -1.0, 1.0]))  # complex by type from numpy 2.5
+    found = np.sort((roots + 1.0) / 2.0)
     return np.append(found[:-1], 1.0)
 
 

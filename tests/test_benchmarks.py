@@ -1,9 +1,13 @@
 """The stored study of the solver's accuracy belongs to today's cases and says what the page says."""
 
+import csv
+import sys
+
+import jax
 import numpy as np
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, gpu
 from pkpd.records import load_question, resolve
 
 
@@ -49,6 +53,25 @@ def test_slopes_are_those_of_the_reference(rows):
     assert found.max() <= 1e-3
 
 
-def test_the_page_tells_the_study():
+@pytest.mark.parametrize("part", [accuracy, gpu])
+def test_the_page_tells_what_is_stored(part):
     page = (accuracy.TABLE.parent / "README.md").read_text("utf-8")
-    assert "\n".join(accuracy.told()) in page
+    assert "\n".join(part.told()) in page
+
+
+def test_what_a_gpu_finds_is_what_its_host_finds():
+    with gpu.TABLE.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["apart"]]
+    assert len(rows) >= 3
+    for row in rows:
+        assert float(row["apart"]) <= {"float64": 1e-12, "float32": 1e-4}[row["precision"]], row
+
+
+def test_without_a_gpu_nothing_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    before = gpu.TABLE.read_bytes()
+    gpu.main()
+    assert capsys.readouterr().out == "no GPU: nothing measured\n"
+    assert gpu.TABLE.read_bytes() == before

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pkpd.devices import compile_options
+from pkpd import devices
 from pkpd.dosing.events import Events
 from pkpd.endpoints import label, log_alive, log_table
 from pkpd.infer.levels import Level
@@ -222,7 +221,7 @@ def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., An
     def call(patients: Patients, x: Array) -> Any:
         return function(eqx.tree_at(lambda p: p.patients, problem, patients), x)
 
-    return jax.jit(call, compiler_options=compile_options())
+    return devices.compiled(call)
 
 
 class Evaluated(NamedTuple):

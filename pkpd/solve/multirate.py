@@ -13,7 +13,7 @@ from jax import Array
 from jax.ad_checkpoint import checkpoint_policies
 
 from pkpd.checks import fail
-from pkpd.devices import in_chunks
+from pkpd.devices import in_chunks, patients_at_once
 from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
 from pkpd.population import Patients
@@ -34,12 +34,13 @@ class Multirate(AbstractSolver):
     through the moments of what drives them. `per_day` panels cover the day after a dose, the knob of
     accuracy: 12 aim at errors of 1e-4 in states of the shipped models, 48 at 1e-6, of their size or a
     thousandth of the largest; `benchmarks.accuracy` measures what they reach. Patients come in `groups` that
-    repeat the kinetics of the first; at most `chunk` of each are solved at a time, on `cores` devices.
+    repeat the kinetics of the first; at most `chunk` of each are solved at a time, on `cores` devices, or as
+    many as the device is fast with.
     """
 
     per_day: float = eqx.field(static=True, default=12.0)
     groups: int = eqx.field(static=True, default=1)
-    chunk: int = eqx.field(static=True, default=256)
+    chunk: int | None = eqx.field(static=True, default=None)
     cores: int = eqx.field(static=True, default=1)
 
     def check(self, patients: Patients) -> None:
@@ -87,7 +88,7 @@ class Multirate(AbstractSolver):
 
         columns = [jnp.zeros(patients), *(v for v, mine in zip(leaves, own, strict=True) if mine)]
         columns = [v.reshape(self.groups, -1) for v in columns]
-        found = in_chunks(run, columns, self.chunk, self.cores)
+        found = in_chunks(run, columns, self.chunk or patients_at_once(), self.cores)
         return jax.tree.map(lambda v: v.reshape(*v.shape[:-2], patients), found)
 
     def _chunk(self, model: Model, events: Events, plan: Plan, shape: tuple[int, int]) -> tuple[State, State]:
