@@ -55,8 +55,9 @@ class Inner:
         self.parts, self.since, self.patients = parts, since, patients
         self.decays = decays(model, parts.inner)
         self.model = jax.tree.map(lambda v: v[None] if jnp.ndim(v) else v, model)
-        self.none = {s: jnp.zeros(()) for s in model.states}
         self.initial = model.initial()
+        still = {s: jnp.asarray(self.initial[s], float) for s in parts.at_rest}
+        self.none = {s: jnp.zeros(()) for s in model.states} | still
 
     def start(self) -> Inside:
         """What is inside before any dose."""

@@ -93,15 +93,17 @@ class Multirate(AbstractSolver):
 
     def _chunk(self, model: Model, events: Events, plan: Plan, shape: tuple[int, int]) -> tuple[State, State]:
         """The same [..., groups, patients] of a model whose patients are [groups, patients]."""
-        parts, grade, infused = parts_of(model), self._grading(model), any(events.lasting)
         first = jax.tree.map(lambda v: v[0] if jnp.ndim(v) else v, model)
-        jumps = jumps_of(first, events, shape[1])
+        jumps, grade, infused = jumps_of(first, events, shape[1]), self._grading(model), any(events.lasting)
+        parts = parts_of(model, jumps.state)
         since = {d: v[None] for d, v in first_dose(first, jumps).items()}
         inner, outer = Inner(first, parts, since, shape[1]), Outer(model, parts, since, shape)
         tables = _tables(first, parts, jumps, plan, grade, infused)
         at, inside = _march(inner, outer, tables, plan, _given(jumps, plan, grade, infused))
-        wide = {s: v.reshape(len(v), -1, shape[1]) for s, v in at.items()}
-        return {s: jnp.broadcast_to(v, (len(v), *shape)) for s, v in wide.items()}, inside
+        still, edges = outer.at_rest(), len(plan.start)
+        wide = {s: v.reshape(len(v), -1, shape[1]) for s, v in at.items()} | still
+        inside |= {s: jnp.broadcast_to(v, (edges - 1, STAGES, *shape)) for s, v in still.items()}
+        return {s: jnp.broadcast_to(v, (edges, *shape)) for s, v in wide.items()}, inside
 
 
 class _Tables(NamedTuple):

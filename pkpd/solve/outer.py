@@ -1,5 +1,7 @@
 """Slow states over a cell, driven by the polynomials that have the moments of what drives them."""
 
+from collections.abc import Iterable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,13 +30,21 @@ class Outer:
         self.since = {d: v[None] for d, v in since.items()}
         self.model = _for_nodes(model, parts)
         self.decays = decays(self.model, parts.outer)
-        self.none = {s: jnp.zeros(()) for s in model.states}
+        self.initial = self.model.initial()
+        still = {s: jnp.asarray(self.initial[s], float) for s in parts.at_rest}
+        self.none = {s: jnp.zeros(()) for s in model.states} | still
 
     def start(self) -> State:
         """States before any dose."""
-        initial = self.model.initial()
-        states = [s for block in self.parts.outer for s in block.states]
-        return {s: jnp.broadcast_to(jnp.asarray(initial[s], float), (1, *self.shape))[0] for s in states}
+        return self._starts(s for block in self.parts.outer for s in block.states)
+
+    def at_rest(self) -> State:
+        """The states, inner ones too, that stay where they start."""
+        return self._starts(sorted(self.parts.at_rest))
+
+    def _starts(self, states: Iterable[str]) -> State:
+        wide = (1, *self.shape)
+        return {s: jnp.broadcast_to(jnp.asarray(self.initial[s], float), wide)[0] for s in states}
 
     def cell(self, y: State, moments: Moments, begin: Array, length: Array) -> State:
         """States at the nodes of a cell [nodes, groups, patients]."""

@@ -1,10 +1,10 @@
 """A model split by how it is solved, and what passes between the parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pkpd.model import Model
-from pkpd.solve.structure import Block, structure
+from pkpd.solve.structure import Block, resting, structure
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Parts:
     that act on them, and those into which a signal enters other than linearly. `outer` are the slow states
     that the rest drives through moments of the signals `boundary`. `kinetics` are the components before that
     boundary, `shown` the states that its signals see, `known` the states of the cascade that those or inner
-    states see. An amount that enters one of the `mild` states reaches no inner state, only signals.
+    states see. An amount that enters one of the `mild` states reaches no inner state, only signals. States
+    `at_rest` would be inner or outer, but stay where they start.
     """
 
     cascade: tuple[Block, ...]
@@ -26,10 +27,14 @@ class Parts:
     known: tuple[str, ...]
     shown: tuple[str, ...]
     mild: frozenset[str]
+    at_rest: frozenset[str]
 
 
-def parts_of(model: Model) -> Parts:
-    """Splits a model by its structure and by what its components declare (`scale`, `linear`)."""
+def parts_of(model: Model, entered: Iterable[str] | None = None) -> Parts:
+    """Splits a model by its structure and by what its components declare (`scale`, `linear`).
+
+    Where doses enter the states `entered` alone, blocks that this leaves at rest are not solved.
+    """
     found = structure(model)
     exact = {s for block in found.cascade for s in block.states}
     within = {s.rpartition(".")[0] for b in (*found.cascade, *found.fast) for s in b.states}
@@ -37,24 +42,29 @@ def parts_of(model: Model) -> Parts:
         within |= more
     kinetics = frozenset(within)
     solved = frozenset(s for s in model.states if s.rpartition(".")[0] in kinetics and s not in exact)
-    rest = frozenset(model.states) - solved - exact
+    still = frozenset[str]() if entered is None else resting(model, frozenset(entered))
+    inner, outer = (
+        tuple(b for b in found.together(names) if not still.issuperset(b.states))
+        for names in (solved, frozenset(model.states) - solved - exact)
+    )
+    at_rest = frozenset(model.states) - exact - {s for block in (*inner, *outer) for s in block.states}
+    driven = {name for block in outer for name in block.needs} if at_rest else set(model.components)
     boundary = tuple(
         sorted(
             {
                 source
                 for owner, _, sources in model.wires
-                if owner in model.components and owner not in kinetics
+                if owner in driven - kinetics
                 for source in sources
                 if source in model.outputs and source.rpartition(".")[0] in kinetics
             }
         )
     )
-    inner = found.together(solved)
     felt = exact & {source for block in inner for _, source in block.inflows}
-    seen = (exact | solved) & {state for output, state in found.sources if output in boundary}
+    seen = (exact | solved - at_rest) & {state for output, state in found.sources if output in boundary}
     mild = frozenset(s for s in exact if not felt & reached(found.cascade, s))
     shown, known = (tuple(s for s in model.states if s in some) for some in (seen, felt | seen & exact))
-    return Parts(found.cascade, inner, found.together(rest), boundary, kinetics, known, shown, mild)
+    return Parts(found.cascade, inner, outer, boundary, kinetics, known, shown, mild, at_rest)
 
 
 def reached(cascade: Sequence[Block], state: str) -> set[str]:

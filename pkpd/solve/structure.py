@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pkpd.devices import float64
 from pkpd.model import Model
+
+STILL = 1e-12  # a change that is rounding
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,47 @@ def structure(model: Model) -> Structure:
     return _structure(_Key(model))
 
 
+def resting(model: Model, entered: frozenset[str]) -> frozenset[str]:
+    """States that stay where they start, whatever the parameters, when doses enter none but some states."""
+    return _resting(_Key(model), entered)
+
+
+@lru_cache(maxsize=64)
+def _resting(key: "_Key", entered: frozenset[str]) -> frozenset[str]:
+    """Those that do not move at three points at which only the others have other values."""
+    model = key.model
+    with jax.ensure_compile_time_eval(), float64():
+        initial = {s: float(v) for s, v in model.initial().items()}
+        rest = frozenset(model.states) - entered
+        while True:
+            moving = set[str]()
+            for away in (0.3, 1.1, 1.7):
+                moved = {
+                    s: v if s in rest else v + away * (1.0 + 0.1 * i)
+                    for i, (s, v) in enumerate(initial.items())
+                }
+                change = model.derivative(moved, _ticks(model, away))
+                moving |= {s for s in rest if not abs(float(change[s])) <= STILL * (1.0 + abs(initial[s]))}
+            if not moving:
+                return rest
+            rest -= moving
+
+
+def _ticks(model: Model, time: jax.Array | float) -> dict[str, jax.Array | float]:
+    """A time that is not special, and one since the first dose of each drug."""
+    return {"time": 0.4 + time} | {f"{d.name}.since": 0.3 + time for d in model.drugs}
+
+
 def _analyse(model: Model) -> Structure:
     states = model.states
     flat = jnp.linspace(0.35, 0.9, len(states))
 
-    def ticks(time: jax.Array) -> dict[str, jax.Array]:
-        return {"time": 0.4 + time} | {f"{d.name}.since": 0.3 + time for d in model.drugs}
-
     def rates(values: jax.Array, time: jax.Array) -> jax.Array:
-        change = model.derivative(dict(zip(states, values, strict=True)), ticks(time))
+        change = model.derivative(dict(zip(states, values, strict=True)), _ticks(model, time))
         return jnp.stack([jnp.asarray(change[s], float) for s in states])
 
     def signals(values: jax.Array, time: jax.Array) -> jax.Array:
-        found = model.signals(dict(zip(states, values, strict=True)), ticks(time))
+        found = model.signals(dict(zip(states, values, strict=True)), _ticks(model, time))
         return jnp.stack([jnp.asarray(found[s], float) for s in model.outputs])
 
     def at_two_points(function: Callable) -> list[np.ndarray]:

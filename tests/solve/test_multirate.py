@@ -21,6 +21,7 @@ REGIMENS = {
     " + melatonin 40 mg po q24h x4 at 20:00",
     "into a vein": "aldesleukin 1 MIU iv q24h x2 then aldesleukin 2 MIU iv over 36 h",
     "nothing": "none",
+    "the second drug alone": "melatonin 40 mg po q12h x4",
 }
 
 
