@@ -62,7 +62,7 @@ def float64() -> AbstractContextManager[None]:
     return jax.enable_x64(True)
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def jitted(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` compiled with `compile_options`, or without where XLA cannot make its program with them."""
     fast, plain = jax.jit(function, compiler_options=compile_options()), jax.jit(function)
     refused = False

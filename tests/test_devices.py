@@ -37,13 +37,13 @@ def test_a_program_that_refuses_the_options_is_compiled_without_them() -> None:
     def step(x: jax.Array, _: None) -> tuple[jax.Array, None]:
         return jax.lax.optimization_barrier(x + 1.0) * x, None
 
-    program = devices.compiled(lambda x: jax.lax.scan(step, x, None, length=2)[0])
+    program = devices.jitted(lambda x: jax.lax.scan(step, x, None, length=2)[0])
     assert program(jnp.ones(4)).tolist() == program(jnp.ones(4)).tolist() == [6.0] * 4
 
 
 def test_other_errors_of_a_program_stay() -> None:
     with pytest.raises(TypeError, match="dot_general"):
-        devices.compiled(lambda x: jnp.ones(3) @ x)(jnp.ones(4))
+        devices.jitted(lambda x: jnp.ones(3) @ x)(jnp.ones(4))
 
 
 def test_settings_take_effect_and_may_be_asked_for_again(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, PartitionSpec
 from numpyro.infer import NUTS
 
 from pkpd.checks import fail
-from pkpd.devices import compiled
+from pkpd.devices import jitted
 from pkpd.infer.diagnostics import Draws
 from pkpd.infer.laplace import Normal
 from pkpd.infer.problem import Problem
@@ -143,4 +143,4 @@ def _over_chains(function: Callable[[Any], Any], chains: int) -> Callable[[Any],
     spread = jax.shard_map(
         lambda x: jax.lax.map(function, x), mesh=mesh, in_specs=(split,), out_specs=split, check_vma=False
     )
-    return compiled(spread)
+    return jitted(spread)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pkpd import devices
+from pkpd.devices import jitted
 from pkpd.dosing.events import Events
 from pkpd.endpoints import label, log_alive, log_table
 from pkpd.infer.levels import Level
@@ -221,7 +221,7 @@ def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., An
     def call(patients: Patients, x: Array) -> Any:
         return function(eqx.tree_at(lambda p: p.patients, problem, patients), x)
 
-    return devices.compiled(call)
+    return jitted(call)
 
 
 class Evaluated(NamedTuple):
