@@ -12,6 +12,7 @@ from pkpd.devices import float64
 from pkpd.model import Model
 
 STILL = 1e-12  # a change that is rounding
+PROBES = 256  # at which what rests must not move: some terms act above a threshold or part of the day only
 
 
 @dataclass(frozen=True)
@@ -83,26 +84,25 @@ def resting(model: Model, entered: frozenset[str]) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _resting(key: "_Key", entered: frozenset[str]) -> frozenset[str]:
-    """Those that do not move at three points at which only the others have other values."""
+    """Those that move at no time while the others have any values, small and large."""
     model = key.model
+    away = 10.0 ** np.random.default_rng(0).uniform(-3.0, 3.0, (1 + len(model.states), PROBES))
     with jax.ensure_compile_time_eval(), float64():
         initial = {s: float(v) for s, v in model.initial().items()}
         rest = frozenset(model.states) - entered
         while True:
-            moving = set[str]()
-            for away in (0.3, 1.1, 1.7):
-                moved = {
-                    s: v if s in rest else v + away * (1.0 + 0.1 * i)
-                    for i, (s, v) in enumerate(initial.items())
-                }
-                change = model.derivative(moved, _ticks(model, away))
-                moving |= {s for s in rest if not abs(float(change[s])) <= STILL * (1.0 + abs(initial[s]))}
+            values = {
+                s: v if s in rest else v + jnp.asarray(away[i]) for i, (s, v) in enumerate(initial.items())
+            }
+            change = model.derivative(values, _ticks(model, jnp.asarray(away[-1])))
+            largest = {s: float(jnp.max(jnp.abs(jnp.asarray(change[s])))) for s in rest}
+            moving = {s for s, v in largest.items() if not v <= STILL * (1.0 + abs(initial[s]))}
             if not moving:
                 return rest
             rest -= moving
 
 
-def _ticks(model: Model, time: jax.Array | float) -> dict[str, jax.Array | float]:
+def _ticks(model: Model, time: jax.Array) -> dict[str, jax.Array]:
     """A time that is not special, and one since the first dose of each drug."""
     return {"time": 0.4 + time} | {f"{d.name}.since": 0.3 + time for d in model.drugs}
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from pkpd.catalogue import load_model
+from pkpd.pd.turnover import Turnover
 from pkpd.simulation import bind, individualise, sample_patients
 from pkpd.solve import Multirate
 from pkpd.solve.parts import parts_of
@@ -42,6 +43,16 @@ def test_what_a_drug_does_not_reach_is_at_rest(model, entered, still):
 
 def test_a_growing_tumour_is_never_at_rest():
     assert "tumour.log_ratio" not in resting(load_model("neuroimmunotherapy"), frozenset())
+
+
+def test_what_acts_above_a_threshold_alone_is_not_at_rest(model, monkeypatch):
+    def above(self, x, u):
+        return {"level": self.kout * (self.base * (1.0 + jnp.maximum(u["stimulus"] - 5.0, 0.0)) - x["level"])}
+
+    monkeypatch.setattr(Turnover, "derivative", above)
+    still = resting(model, frozenset({"aldesleukin.sc.lymph"}))
+    assert "aldesleukin.pool.level" not in still
+    assert "melatonin_mean.level" in still
 
 
 def test_states_at_rest_follow_their_parameters(model):
