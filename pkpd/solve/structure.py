@@ -11,7 +11,7 @@ import numpy as np
 from pkpd.devices import float64
 from pkpd.model import Model
 
-STILL = 1e-12  # a change that is rounding
+STILL = 1e-10  # a change that is rounding
 PROBES = 256  # at which what rests must not move: some terms act above a threshold or part of the day only
 
 
@@ -84,19 +84,22 @@ def resting(model: Model, entered: frozenset[str]) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _resting(key: "_Key", entered: frozenset[str]) -> frozenset[str]:
-    """Those that move at no time while the others have any values, small and large."""
-    model = key.model
-    away = 10.0 ** np.random.default_rng(0).uniform(-3.0, 3.0, (1 + len(model.states), PROBES))
+    """Those that move at no time while parameters and the other states have any values, small and large."""
     with jax.ensure_compile_time_eval(), float64():
-        initial = {s: float(v) for s, v in model.initial().items()}
+        leaves, tree = jax.tree.flatten(key.model)
+        scatter = np.random.default_rng(0)
+        spread = 10.0 ** scatter.uniform(-2.0, 2.0, (len(leaves), PROBES))
+        model = jax.tree.unflatten(tree, [v * jnp.asarray(w) for v, w in zip(leaves, spread, strict=True)])
+        away = jnp.asarray(10.0 ** scatter.uniform(-3.0, 3.0, (1 + len(model.states), PROBES)))
+        initial = {s: jnp.asarray(v, float) for s, v in model.initial().items()}
         rest = frozenset(model.states) - entered
         while True:
             values = {
-                s: v if s in rest else v + jnp.asarray(away[i]) for i, (s, v) in enumerate(initial.items())
+                s: v if s in rest else v + w for (s, v), w in zip(initial.items(), away[1:], strict=True)
             }
-            change = model.derivative(values, _ticks(model, jnp.asarray(away[-1])))
-            largest = {s: float(jnp.max(jnp.abs(jnp.asarray(change[s])))) for s in rest}
-            moving = {s for s, v in largest.items() if not v <= STILL * (1.0 + abs(initial[s]))}
+            change = model.derivative(values, _ticks(model, away[0]))
+            share = {s: jnp.max(jnp.abs(change[s]) / (1.0 + jnp.abs(initial[s]))) for s in rest}
+            moving = {s for s, v in share.items() if not float(v) <= STILL}
             if not moving:
                 return rest
             rest -= moving
