@@ -33,6 +33,19 @@ USUAL = Multirate().per_day
 SOLVERS = {"w1": "ClosedForm", "records": "ClosedForm"}
 LONGEST = 120  # seconds of one measurement
 SINGLE, DOUBLE = "float32", "float64"
+COLUMNS = (
+    "workload",
+    "what",
+    "precision",
+    "patients",
+    "on",
+    "apart",
+    "patients_per_second",
+    "compile",
+    "memory",
+    "jax",
+    "date",
+)
 EXPLAINED = """A difference is the largest of eight patients, of all outputs at all times, or of a gradient's
 slopes, relative to the host's in float64 and to a thousandth of its largest; those of float32 are of the
 precision."""
@@ -157,7 +170,7 @@ def main() -> None:
             rows.append(row_of(run, folder))
             print(*rows[-1].values(), flush=True)
             with written(TABLE) as part, part.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(rows[0]))
+                writer = csv.DictWriter(file, COLUMNS)
                 writer.writeheader()
                 writer.writerows(rows)
 
