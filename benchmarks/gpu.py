@@ -33,7 +33,7 @@ USUAL = Multirate().per_day
 SOLVERS = {"w1": "ClosedForm", "records": "ClosedForm"}
 LONGEST = 120  # seconds of one measurement
 SINGLE, DOUBLE = "float32", "float64"
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "workload",
     "what",
     "precision",
