@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from pkpd.dosing.events import Events
+from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.laplace import approximate
 from pkpd.infer.levels import Level
 from pkpd.infer.mode import ascend, gradient_of, polish
 from pkpd.infer.nuts import sample
 from pkpd.infer.prior import Prior
-from pkpd.infer.problem import Arm, Problem, free
+from pkpd.infer.problem import Problem, free
 from pkpd.model import wire
 from pkpd.population import typical_patient
 from pkpd.response.joint import Endpoint

@@ -86,6 +86,7 @@ ADVICE = {
     "rhat": SAMPLE,
     "ess_bulk": SAMPLE,
     "divergent": SAMPLE,
+    "walk": "The sampler must walk with more virtual patients ([estimator] walk).",
 }
 
 
@@ -232,8 +233,15 @@ def _quality(found: Any, quick: bool) -> str:
         how = "weighed by importance" if d["pareto_k"] < TRUSTED else "as it is, because its weights fail"
         look = f"the normal approximation, {how} (Pareto k {d['pareto_k']:.2f}, limit {TRUSTED:g})"
         return f"A quick look by {look}, not the answer. {starts}; {noise}."
+    walk = ""
+    if "walk" in d:
+        walk = (
+            f"The sampler walked with {d['walk']['patients']} virtual patients; its draws were weighed by "
+            f"all {found.problem.patients.count} (Pareto k {d['walk']['pareto_k']:.2f}, limit {TRUSTED:g}; "
+            f"{d['walk']['efficiency']:.0%} of the draws' worth left). "
+        )
     return (
-        f"R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} "
+        f"{walk}R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} "
         f"(tail {d['ess_tail_min']:.0f}), "
         f"divergent {d['divergent']:.1%}, {d['steps_mean']:.1f} leapfrog steps per draw. {starts}; {noise}. "
         f"The normal approximation would be off by {d['laplace_gap']:.2f} SD (Pareto k {d['pareto_k']:.2f})."

@@ -1,8 +1,10 @@
 """Doses bound to a model: fixed-shape arrays, differentiable in time, amount and duration."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -11,6 +13,7 @@ from pkpd.checks import fail
 from pkpd.parameters import Scalar
 
 Times = Float[Array, " doses"]
+Amounts = Times | Float[Array, "doses patients"]
 
 
 class Events(eqx.Module):
@@ -18,16 +21,18 @@ class Events(eqx.Module):
 
     `time`, `amount`, `duration` [doses] are differentiable. `route` names drug and route of each
     dose; `lasting` and `nominal` are the durations and times that lay out a solver's grid, and stay
-    as they are when `duration` and `time` are traced: 0 is a bolus, more an infusion.
+    as they are when `duration` and `time` are traced: 0 is a bolus, more an infusion. Each of the patients
+    may have an `amount` of his own [doses, patients]; a dose that is not `given` is none at all.
     """
 
     time: Times
-    amount: Times
+    amount: Amounts
     duration: Times
     route: tuple[tuple[str, str], ...] = eqx.field(static=True)
     lasting: tuple[float, ...] = eqx.field(static=True)
     nominal: tuple[float, ...] = eqx.field(static=True)
     end: float = eqx.field(static=True, default=0.0)
+    given: Bool[Array, " doses"] | Bool[Array, "doses patients"] | None = None
 
     def __len__(self) -> int:
         return len(self.route)
@@ -42,6 +47,7 @@ class Events(eqx.Module):
             tuple(self.route[i] for i in doses),
             tuple(self.lasting[i] for i in doses),
             tuple(map(float, times)),
+            given=None if self.given is None else self.given[index],
         )
 
     def pad(self, size: int) -> "Events":
@@ -52,13 +58,73 @@ class Events(eqx.Module):
         last = jnp.zeros(missing)
         return Events(
             jnp.concatenate([self.time, last + self.nominal[-1]]),
-            jnp.concatenate([self.amount, last]),
+            jnp.concatenate([self.amount, jnp.zeros((missing, *self.amount.shape[1:]))]),
             jnp.concatenate([self.duration, last]),
             self.route + self.route[-1:] * missing,
             self.lasting + (0.0,) * missing,
             self.nominal + self.nominal[-1:] * missing,
             self.end,
+            None
+            if self.given is None
+            else jnp.concatenate([self.given, jnp.zeros((missing, *self.given.shape[1:]), bool)]),
         )
+
+    @property
+    def by_patient(self) -> dict[str, Array]:
+        """The fields that differ between patients [doses, patients]."""
+        fields = {"amount": self.amount, "given": self.given}
+        return {name: v for name, v in fields.items() if v is not None and v.ndim == 2}
+
+    @property
+    def fixed(self) -> bool:
+        """Whether doses are given and last as planned: times and durations are numbers, the nominal ones."""
+        try:
+            found = np.concatenate([np.asarray(self.time), np.asarray(self.duration)])
+        except jax.errors.TracerArrayConversionError:
+            return False
+        return np.allclose(found, [*self.nominal, *self.lasting], rtol=1e-12, atol=1e-12)
+
+
+def aligned(courses: Sequence[Events]) -> list[Events]:
+    """The same courses, each with places for the doses of all, so that they differ in numbers only.
+
+    They must be `fixed` and end together.
+    """
+    places = [_places(course) for course in courses]
+    slots = sorted(set().union(*places))
+    time, lasts = (np.array([slot[k] for slot in slots], float) for k in (0, 1))
+    with jax.ensure_compile_time_eval():
+        when, long = jnp.asarray(time), jnp.asarray(lasts)
+    found = []
+    for course, mine in zip(courses, places, strict=True):
+        given = np.array([slot in mine for slot in slots], bool)
+        index = np.array([mine.get(slot, -1) for slot in slots], int)
+        amount = jnp.concatenate([course.amount, jnp.zeros(1)])[index]
+        if course.given is not None:
+            given = given & np.asarray(course.given)[index]
+        found.append(
+            Events(
+                when,
+                amount,
+                long,
+                tuple(slot[2] for slot in slots),
+                tuple(lasts.tolist()),
+                tuple(time.tolist()),
+                course.end,
+                jnp.asarray(given),
+            )
+        )
+    return found
+
+
+def _places(course: Events) -> dict[tuple[float, float, tuple[str, str], int], int]:
+    """Where the dose of a time, duration and route stands, the first, second and further such dose."""
+    seen = Counter()
+    found = {}
+    for i, what in enumerate(zip(course.nominal, course.lasting, course.route, strict=True)):
+        found[*what, seen[what]] = i
+        seen[what] += 1
+    return found
 
 
 class Jumps(eqx.Module):
@@ -81,6 +147,11 @@ class Jumps(eqx.Module):
 Route = tuple[str, str]
 
 
+def _columns(v: Array) -> Array:
+    """What belongs to doses as [doses, patients]."""
+    return v if v.ndim == 2 else v[:, None]
+
+
 def jumps_of(
     events: Events,
     entry: Mapping[Route, str],
@@ -92,6 +163,7 @@ def jumps_of(
     """Lag delays a dose, bioavailability scales it; an infusion of given duration keeps its duration."""
     columns: list[list[Array]] = [[], [], []]
     state, routes, nominal = [], [], []
+    places: list[int] = []
 
     def add(at: Scalar, jump: Scalar, change: Scalar, route: Route, plan: np.ndarray) -> None:
         for values, value in zip(columns, (at, jump, change), strict=True):
@@ -105,8 +177,9 @@ def jumps_of(
         alike.setdefault((route, bool(events.lasting[i])), []).append(i)
     for (route, infused), doses in alike.items():
         index = np.array(doses)
+        places.extend([*doses, *doses] if infused else doses)
         late, share = (jnp.broadcast_to(v[route], (1, patients)) for v in (lag, bioav))
-        start, absorbed = events.time[index, None] + late, events.amount[index, None] * share
+        start, absorbed = events.time[index, None] + late, _columns(events.amount)[index] * share
         plan = np.array(events.nominal)[index] + typical_lag[route]
         if not infused:
             add(start, absorbed, 0.0, route, plan)
@@ -116,4 +189,7 @@ def jumps_of(
         add(start + lasts, 0.0, -absorbed / lasts, route, plan + np.array(events.lasting)[index])
     empty = jnp.zeros((0, patients))
     stack = [jnp.concatenate(v) if v else empty for v in columns]
-    return Jumps(*stack, state=tuple(state), route=tuple(routes), nominal=tuple(nominal))
+    absent = None
+    if events.given is not None:
+        absent = jnp.broadcast_to(~_columns(events.given)[np.array(places, int)], stack[0].shape)
+    return Jumps(*stack, state=tuple(state), route=tuple(routes), nominal=tuple(nominal), absent=absent)

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pkpd.infer.arm import Arm
 from pkpd.infer.mode import Gradient
 from pkpd.infer.prior import Prior
-from pkpd.infer.problem import Arm, Point, Problem, compiled
+from pkpd.infer.problem import Point, Problem, compiled
 from pkpd.response import AbstractRecord
 from pkpd.simulation import individualise, inputs_along
 

@@ -12,14 +12,16 @@ import numpy as np
 
 from pkpd.dosing.events import Events
 from pkpd.infer import laplace, power
+from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
 from pkpd.infer.diagnostics import directions, in_words, only_together, summary
-from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
+from pkpd.infer.mode import Climb, Mode, ascend, climb, gradient_of, polish, prior_starts
 from pkpd.infer.nuts import Keep, sample
 from pkpd.infer.predict import Predicted, along, chances_of, extended, predict, thin, typical, with_arms
-from pkpd.infer.problem import Arm, Evaluate, Problem, evaluator
+from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import DEFAULT, GATES, Settings
+from pkpd.infer.walk import turned
 
 Progress = Callable[[str, float], None]  # a message, and the share of the work that is done
 
@@ -71,11 +73,10 @@ def fit_problem(
     say = progress or (lambda message, share: None)
     begin = time.perf_counter()
     say(f"climbing from {settings.starts} starts drawn from the prior", 0.0)
-    gradient = partial(gradient_of(problem), problem.patients)
-    climbed = climb(gradient, prior_starts(problem, settings.starts, settings.seed))
-    say("polishing the mode", 0.1)
-    mode = polish(gradient, climbed.points[np.nanargmax(climbed.log_density)])
-    normal = laplace.approximate(gradient, mode, coordinates_of(problem, settings.seed))
+    walked = problem
+    if settings.walk and not quick:
+        walked = eqx.tree_at(lambda p: p.patients, problem, problem.crowd(settings.walk, settings.seed))
+    climbed, mode, normal = _search(problem, walked, settings, say)
     evaluate, found, draws = evaluator(problem), dict[str, Any](), None
     if quick:
         say("weighing the normal approximation", 0.2)
@@ -83,10 +84,14 @@ def fit_problem(
         points = weighed.resampled(1000, settings.seed)
     else:
         lengths = settings.chains, settings.warmup, settings.draws
-        told = _within(say, 0.12, 0.94)
-        chain = sample(problem, normal, *lengths, seed=settings.seed, progress=told, keep=keep)
+        told = _within(say, 0.12, 0.92)
+        chain = sample(walked, normal, *lengths, seed=settings.seed, progress=told, keep=keep)
+        if walked is not problem:
+            say("weighing the draws by all virtual patients", 0.92)
+            chain, walk = turned(problem, evaluate, normal, chain, settings.walk, settings.seed)
+            found["walk"] = walk._asdict()
         points = draws = chain.points
-        found = summary(chain, problem.names)
+        found |= summary(chain, problem.names)
         found["laplace_gap"] = laplace.gap(normal, draws)
         weighed = laplace.weigh(problem, evaluate, normal, 400, settings.seed)
     say("checking the virtual patients and the priors", 0.94)
@@ -96,7 +101,7 @@ def fit_problem(
     found["patients"] = patient_changes(problem, evaluate, mode.point, some, first)
     found["sensitivity"] = power.sensitivities(problem.names, some, first.log_likelihood)
     say("predicting", 0.97)
-    found["starts_agree"] = agreeing(climbed, mode)
+    found["starts_agree"] = agreeing(climbed)
     at_mode = along(evaluate, problem.patients, mode.point[None]).predictions
     fitted = [Predicted(a[0], draws) for a, draws in zip(at_mode, first.predictions, strict=True)]
     predictions = _others(problem, others, mode.point, some, settings.seed)
@@ -130,14 +135,28 @@ def fit_problem(
     )
 
 
+def _search(
+    problem: Problem, walked: Problem, settings: Settings, say: Progress
+) -> tuple[Climb, Mode, laplace.Normal]:
+    """Where the starts end on the density that the sampler walks, the mode, and what is normal around it."""
+    slope = gradient_of(problem)
+    gradient, rough = (partial(slope, p.patients) for p in (problem, walked))
+    climbed = climb(rough, prior_starts(problem, settings.starts, settings.seed))
+    say("polishing the mode", 0.1)
+    best = climbed.points[np.nanargmax(climbed.log_density)]
+    mode = polish(gradient, best if walked is problem else ascend(gradient, best)[0])
+    return climbed, mode, laplace.approximate(rough, mode, coordinates_of(problem, settings.seed))
+
+
 def _within(say: Progress, start: float, end: float) -> Progress:
     """Tells a part of the work as its share of the whole."""
     return lambda message, share: say(message, start + (end - start) * share)
 
 
-def agreeing(climbed: Climb, mode: Mode, within: float = 0.01) -> int:
-    """How many converged starts reached the mode's log density."""
-    return int(np.sum(climbed.converged & (np.abs(climbed.log_density - mode.log_density) < within)))
+def agreeing(climbed: Climb, within: float = 0.01) -> int:
+    """How many converged starts reached the log density of the best one."""
+    below = np.nanmax(climbed.log_density) - climbed.log_density
+    return int(np.sum(climbed.converged & (below < within)))
 
 
 def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: bool) -> dict[str, bool]:
@@ -150,6 +169,8 @@ def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: boo
     }
     if quick:
         return checks
+    if "walk" in found:
+        checks["walk"] = found["walk"]["pareto_k"] < laplace.TRUSTED
     return checks | {
         "rhat": found["rhat_max"] <= gates["rhat"],
         "ess_bulk": found["ess_bulk_min"] >= gates["ess_bulk"],

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pkpd.devices import in_threads
 from pkpd.infer.coordinates import Coordinates
 from pkpd.infer.diagnostics import pareto_k, smoothed
 from pkpd.infer.mode import Gradient, Mode, ascend, polish
@@ -64,17 +65,20 @@ class Weighed(NamedTuple):
 
     def resampled(self, count: int, seed: int = 0) -> np.ndarray:
         """Points of the posterior by systematic resampling, as they are where the weights fail."""
-        if not self.trusted:
-            return self.points
-        places = (np.arange(count) + np.random.default_rng(seed).uniform()) / count
-        return self.points[np.searchsorted(np.cumsum(self.weights), places).clip(0, len(self.points) - 1)]
+        return systematic(self.points, self.weights, count, seed) if self.trusted else self.points
+
+
+def systematic(points: np.ndarray, weights: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """`count` of some points [points, params], each about as often as its share of the weights, in order."""
+    places = (np.arange(count) + np.random.default_rng(seed).uniform()) / count
+    return points[np.searchsorted(np.cumsum(weights / weights.sum()), places).clip(0, len(points) - 1)]
 
 
 def weigh(problem: Problem, evaluate: Evaluate, normal: Normal, count: int = 400, seed: int = 0) -> Weighed:
     """Draws from the approximation, weighed by the posterior."""
     drawn = normal.draw(count, seed)
     points = normal.points(drawn)
-    likely = [float(evaluate(problem.patients, jnp.asarray(x)).log_likelihood) for x in points]
+    likely = in_threads(lambda x: float(evaluate(problem.patients, jnp.asarray(x)).log_likelihood), points)
     found = np.array(likely) - 0.5 * np.sum(points**2, axis=1)
     found = found + np.asarray(jax.vmap(normal.coordinates.log_jacobian)(jnp.asarray(drawn)))
     white = np.linalg.solve(normal.spread(), (drawn - normal.top.point).T)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pkpd.devices import in_threads
 from pkpd.infer.problem import Point, Problem, compiled
 from pkpd.population import Patients
 
@@ -42,9 +43,9 @@ def climb(gradient: Gradient, starts: Float[Array, "starts params"], max_steps: 
 
     The first step is at most one prior standard deviation, because far from the mode the density
     is so steep that a longer one can land where the counts are impossible.
-    The starts run one after the other: on a CPU a batch waits for its slowest lane and compiles longer.
+    Each start runs by itself: on a CPU a batch waits for its slowest lane and compiles longer.
     """
-    found = [ascend(gradient, np.asarray(start), max_steps) for start in starts]
+    found = in_threads(lambda start: ascend(gradient, np.asarray(start), max_steps), starts)
     return Climb(*(np.array(column) for column in zip(*found, strict=True)))
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from pkpd.devices import in_threads
+from pkpd.infer.arm import Arm
 from pkpd.infer.levels import STANDARD
-from pkpd.infer.problem import Arm, Evaluate, Point, Problem, compiled
+from pkpd.infer.problem import Evaluate, Point, Problem, compiled
 from pkpd.population import Patients
 
 Chances = Callable[[Point], list[Array]]
@@ -40,7 +42,7 @@ class Along(NamedTuple):
 
 def along(evaluate: Evaluate, patients: Patients, points: Float[np.ndarray, "draws params"]) -> Along:
     """Evaluates a problem at points."""
-    rows = [evaluate(patients, jnp.asarray(x)) for x in points]
+    rows = in_threads(lambda x: evaluate(patients, jnp.asarray(x)), points)
     totals, by_arm, predictions = zip(*rows, strict=True)
     return Along(np.array(totals), np.array(by_arm), [np.array(v) for v in zip(*predictions, strict=True)])
 
@@ -50,7 +52,7 @@ def predict(chances: Chances, mode: np.ndarray, points: np.ndarray) -> list[Pred
 
     These are uncertainties of the arm's true proportion, not of a count in a trial of finite size.
     """
-    rows = [chances(jnp.asarray(x)) for x in (mode, *points)]
+    rows = in_threads(lambda x: chances(jnp.asarray(x)), (mode, *points))
     return [Predicted(np.asarray(first), np.array(rest)) for first, *rest in zip(*rows, strict=True)]
 
 

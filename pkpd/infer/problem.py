@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from pkpd.devices import jitted
 from pkpd.dosing.events import Events
 from pkpd.endpoints import label, log_alive, log_table
+from pkpd.infer.arm import Arm, in_one_crowd, together
 from pkpd.infer.levels import Level
 from pkpd.infer.prior import Prior
 from pkpd.likelihood.counts import log_joint_counts, log_product_counts
@@ -18,31 +19,11 @@ from pkpd.likelihood.reports import AbstractReport, Look, Seen
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.response import Course
-from pkpd.response.joint import Endpoint, joint_counts, marginals
+from pkpd.response.joint import joint_counts, marginals
 from pkpd.simulation import courses, individualise, sample_patients, signals_along
 from pkpd.solve import AbstractSolver, Multirate
 
 Point = Float[Array, " params"]
-
-
-class Arm(eqx.Module):
-    """One arm: its doses, how many of `n` patients had each endpoint (None: to be predicted), and what it
-    reports besides."""
-
-    events: Events
-    study: str = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    n: int = eqx.field(static=True)
-    endpoints: tuple[Endpoint, ...] = eqx.field(static=True)
-    counts: tuple[int, ...] | None = eqx.field(static=True)
-    weight: float = eqx.field(static=True, default=1.0)
-    reports: tuple[AbstractReport, ...] = eqx.field(static=True, default=())
-    histology: str = eqx.field(static=True, default="")
-
-    @property
-    def told(self) -> bool:
-        """Whether the arm tells anything that is counted with a weight."""
-        return self.weight > 0.0 and (self.counts is not None or bool(self.reports))
 
 
 class Fact(NamedTuple):
@@ -105,13 +86,18 @@ class Problem(eqx.Module):
 
     def in_arm(self, x: Point, arm: Arm) -> Model:
         """The model at a point as it is in an arm's study."""
-        values, model = self.values(x), self.at(x)
+        return self.at(x).replace(self._shifted(x, arm))
+
+    def _shifted(self, x: Point, arm: Arm) -> dict[str, Array]:
+        """The parameters by which an arm's study or histology differs."""
+        values, typical = self.values(x), self.at(x)
+        found: dict[str, Array] = {}
         for level in self.levels:
             group = arm.study if level.by == "study" else arm.histology
-            domain = model.declared[level.path].domain
-            shifted = level.shifted(jnp.asarray(model.get(level.path)), domain, values, group)
-            model = model.replace({level.path: shifted})
-        return model
+            value = found.get(level.path, jnp.asarray(typical.get(level.path)))
+            domain = typical.declared[level.path].domain
+            found[level.path] = level.shifted(value, domain, values, group)
+        return found
 
     def _parameters(self, values: Mapping[str, Array]) -> dict[str, Array]:
         return {path: v for path, v in values.items() if path in self.model.declared}
@@ -128,19 +114,35 @@ class Problem(eqx.Module):
         ]
         return tuple(sorted({time for times in mine for time in times}))
 
-    def course(self, model: Model, arm: Arm) -> Course:
-        """What the outcomes see of individualised patients in an arm."""
-        alive = [e.time for e in arm.endpoints if e.time is not None]
-        alive += self.looks(arm)
-        return courses(model, arm.events, self.patients.count, self.origin, alive, self.solver)
-
     def seen(self, x: Point) -> list[Seen]:
         """What the model says of each arm, averaged over the virtual patients."""
-        return [self._seen(x, arm) for arm in self.arms]
+        found: dict[int, Seen] = {}
+        for places in together(self.arms, self._asked()):
+            arms = [self.arms[place] for place in places]
+            for place, arm, course in zip(places, arms, self._courses(x, arms), strict=True):
+                found[place] = self._seen(x, arm, course)
+        return [found[place] for place in range(len(self.arms))]
 
-    def _seen(self, x: Point, arm: Arm) -> Seen:
-        own = individualise(self.in_arm(x, arm), self.patients)
-        course, looks = self.course(own, arm), self.looks(arm)
+    def _asked(self) -> list[bool]:
+        """Whether the evidence needs what the model says of each arm."""
+        told = [(arm.study, report.against) for arm in self.arms if arm.told for report in arm.reports]
+        return [arm.told or (arm.study, arm.name) in told for arm in self.arms]
+
+    def _courses(self, x: Point, arms: Sequence[Arm]) -> list[Course]:
+        """What the outcomes see of individualised patients in arms that are computed together."""
+        alive = {e.time for arm in arms for e in arm.endpoints if e.time is not None}
+        looks = sorted(alive.union(*(self.looks(arm) for arm in arms)))
+        typical = self.at(x)
+
+        def crowd(shifted: Mapping[str, Array], patients: Patients, events: Events) -> Course:
+            own = individualise(typical.replace(shifted), patients)
+            return courses(own, events, patients.count, self.origin, looks, self.solver)
+
+        shifted = [self._shifted(x, arm) for arm in arms]
+        return in_one_crowd(crowd, self.patients, shifted, [arm.events for arm in arms])
+
+    def _seen(self, x: Point, arm: Arm, course: Course) -> Seen:
+        own, looks = individualise(self.in_arm(x, arm), self.patients), self.looks(arm)
         table = log_table(own, course, arm.endpoints) if arm.endpoints else None
         wanted = [look for report in arm.reports for look in report.outputs]
         alive = log_alive(own, course, looks) if looks else jnp.zeros(0)

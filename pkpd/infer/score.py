@@ -10,8 +10,9 @@ from scipy.special import logsumexp
 from scipy.stats import betabinom, binom
 
 from pkpd.dosing.events import Events
+from pkpd.infer.arm import Arm
 from pkpd.infer.predict import Along
-from pkpd.infer.problem import Arm, Problem
+from pkpd.infer.problem import Problem
 
 Masses = Float[np.ndarray, " counts"]  # probability of 0, 1, ... n events
 _MEANS = np.linspace(0.005, 0.995, 100)

@@ -15,13 +15,18 @@ GATES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Starts of the search, chains and iterations of the sampler; `gates` replace those of `GATES`."""
+    """Starts of the search, chains and iterations of the sampler; `gates` replace those of `GATES`.
+
+    The search and the sampler go through `walk` virtual patients, where that is not 0, and the draws are
+    weighed by the density over all.
+    """
 
     starts: int = 16
     chains: int = 4
     warmup: int = 500
     draws: int = 500
     seed: int = 0
+    walk: int = 0
     gates: Mapping[str, float] = field(default_factory=lambda: dict(GATES))
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from pkpd.infer.arm import Arm
 from pkpd.infer.fit import Fit
-from pkpd.infer.problem import Arm
 from pkpd.model import Model
 from pkpd.plot.arms import plot_arms
 from pkpd.plot.cells import plot_cells

@@ -11,7 +11,7 @@ from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
 from pkpd.endpoints import label, model_endpoints, survives
-from pkpd.infer.problem import Arm
+from pkpd.infer.arm import Arm
 from pkpd.infer.score import class_of
 from pkpd.likelihood.counts import MOST_AXES
 from pkpd.likelihood.reports import AbstractReport, HazardRatio, KaplanMeier, MedianSurvival

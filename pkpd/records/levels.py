@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pkpd.checks import Findings, did_you_mean
+from pkpd.infer.arm import Arm
 from pkpd.infer.levels import By, Level
-from pkpd.infer.problem import Arm
 from pkpd.model import Model
 
 KEYS = ("sd", "pooled", "reference", "why")

@@ -107,6 +107,11 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
     arms = _evidence(path.parent, evidence, evidence_label, tables["weights"], bool(overlap), findings)
     if not tables["priors"]:
         findings.add("priors", "must name at least one free parameter")
+    count, seed, groups = _patients(tables["patients"], findings)
+    estimator = _numbers(tables["estimator"], ESTIMATOR, "estimator", findings, whole=True)
+    if estimator["walk"] > count or estimator["walk"] % groups:
+        rule = f"must be at most patients.count, {count}, and a multiple of patients.groups, {groups}"
+        findings.add("estimator.walk", rule, estimator["walk"])
     question = Question(
         name=str(name_or_path) if stored else path.stem,
         path=path,
@@ -122,8 +127,8 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         priors=_tables(tables["priors"], "priors", findings),
         fixed=_tables(tables["set"], "set", findings),
         outcome_settings=_texts(tables["settings"], "settings", findings),
-        patients=_patients(tables["patients"], findings),
-        estimator=_numbers(tables["estimator"], ESTIMATOR, "estimator", findings, whole=True),
+        patients=(count, seed, groups),
+        estimator=estimator,
         gates=_numbers(tables["gates"], GATES, "gates", findings, whole=False),
         studies=_tables(tables["studies"], "studies", findings),
         histologies=_tables(tables["histologies"], "histologies", findings),

@@ -17,7 +17,8 @@ from pkpd.catalogue import load_card, load_model
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.devices import float64
 from pkpd.dosing.events import Events
-from pkpd.infer.problem import Arm, Problem, free
+from pkpd.infer.arm import Arm
+from pkpd.infer.problem import Problem, free
 from pkpd.model import Model
 from pkpd.population import typical_patient
 from pkpd.records.evidence import Reader, bound, read_evidence
@@ -136,7 +137,7 @@ def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> 
         "likelihood": question.likelihood,
         "origin": problem.origin,
         "solver": _solver(problem.solver),
-        "estimator": dict(question.estimator),
+        "estimator": {key: v for key, v in question.estimator.items() if v or key != "walk"},
     }
     if problem.levels:
         content["levels"] = [list(dataclasses.astuple(level)) for level in problem.levels]

@@ -97,8 +97,7 @@ def plan_of(
     wanted = np.unique(np.asarray(times, float))
     nominal = np.asarray(jumps.nominal)
     typical = np.array([lags.get(route, 0.0) for route in jumps.route])
-    concrete = _concrete(events, day)
-    room = 0.0 if concrete else ROOM * day
+    room = 0.0 if events.fixed else ROOM * day
     given = nominal - typical
     start = _cuts(given, given + REACH * typical, wanted, day, grading.cells)
     first, last = (_cell_of(start, v, day) for v in (given - room, given + REACH * typical + room))
@@ -120,7 +119,7 @@ def plan_of(
             tuple((jumps.route[j], jumps.state[j], o) for j, o in zip(inside, offset, strict=True)),
             panels,
         )
-        key += (round(since / day, 9) if panels[0] > 1 else 0.0, -1 if concrete or not inside else cell)
+        key += (round(since / day, 9) if panels[0] > 1 else 0.0, -1 if events.fixed or not inside else cell)
         kinds.setdefault(key, Kind(float(length), cell, tuple(inside), panels, since))
         kind.append(list(kinds).index(key))
     return Plan(start, np.array(kind, int), tuple(kinds.values()), tuple(map(tuple, held)))
@@ -153,15 +152,6 @@ def _panels(
 def _cell_of(start: np.ndarray, time: np.ndarray, day: float) -> np.ndarray:
     """The cell in which each time falls, the first for earlier ones."""
     return np.maximum(np.searchsorted(start, time + NEAR * day, side="right") - 1, 0)
-
-
-def _concrete(events: Events, day: float) -> bool:
-    """Whether times are numbers, the nominal ones, so that cells whose doses fall alike are of one kind."""
-    try:
-        given = np.concatenate([np.asarray(events.time), np.asarray(events.duration)])
-    except jax.errors.TracerArrayConversionError:
-        return False
-    return np.allclose(given, [*events.nominal, *events.lasting], rtol=0.0, atol=NEAR * day)
 
 
 def _cuts(first: np.ndarray, last: np.ndarray, wanted: np.ndarray, day: float, parts: int) -> np.ndarray:

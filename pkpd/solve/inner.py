@@ -1,6 +1,6 @@
 """What happens within a cell: inner states on panels, and the moments of what they send to slow states."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -39,11 +39,10 @@ class Inside(NamedTuple):
     length: Array
 
 
-class _Carry(NamedTuple):
-    """What a panel hands on: states, moments so far, and what signals see of inner states in the panels of
-    rises, at the start and the nodes [1 + nodes, jumps, patients]."""
+class _Sums(NamedTuple):
+    """Sums over panels: moments, and what signals see of inner states in the panels of rises, at the start
+    and the nodes [1 + nodes, jumps, patients]."""
 
-    inside: Inside
     moments: Moments
     caught: State
 
@@ -73,24 +72,38 @@ class Inner:
         self, inside: Inside, before: Before, panels: Panels, rises: Rises, begin: Array, length: Array
     ) -> tuple[Inside, Moments]:
         """What is inside at the end of a cell, and moments over it."""
-        moments: Moments = {s: (jnp.zeros(self.patients),) * STAGES for s in self.parts.boundary}
-        if not (self.parts.inner or moments):
-            return inside, moments
+        if not (self.parts.inner or self.parts.boundary):
+            return inside, {}
 
-        jumps = rises.which.shape[1:]
-        zero = {s: jnp.zeros((STAGES + (s in inside.y), *jumps)) for s in self.parts.shown}
-
-        def panel(carry: _Carry, x: tuple[Panels, Array]) -> tuple[_Carry, None]:
+        def panel(inside: Inside, x: tuple[Panels, Array]) -> tuple[Inside, _Sums]:
             one, which = x
-            inside, signals, path = self._panel(carry.inside, before, one, begin)
-            added = _moments(signals, one.start, one.length, length, NODES, WEIGHTS)
-            caught = {s: v + which[None] * path[s][:, None] for s, v in carry.caught.items()}
-            return _Carry(inside, _sum(carry.moments, added), caught), None
+            inside, signals, path = self._panel(inside, before, one, begin)
+            moments = _moments(signals, one.start, one.length, length, NODES, WEIGHTS)
+            return inside, _Sums(moments, {s: which[None] * v[:, None] for s, v in path.items()})
 
-        kept = jax.checkpoint(panel, policy=checkpoint_policies.save_only_these_names(KEPT))
-        first = _Carry(inside, moments, zero)
-        inside, moments, caught = jax.lax.scan(kept, first, (panels, rises.which))[0]
-        return inside, _sum(moments, self._rises(caught, before, rises, begin, length))
+        inside, sums = self._over(panel, inside, (panels, rises.which))
+        return inside, _sum(sums.moments, self._rises(sums.caught, before, rises, begin, length))
+
+    def _over(
+        self,
+        panel: Callable[[Inside, tuple[Panels, Array]], tuple[Inside, _Sums]],
+        inside: Inside,
+        x: tuple[Panels, Array],
+    ) -> tuple[Inside, _Sums]:
+        """What is inside after some panels and the sums over them, all at once where nothing is inside."""
+        if not self.parts.inner:
+            each = jax.vmap(lambda x: panel(inside, x)[1])(x)
+            return inside, jax.tree.map(lambda v: v.sum(0), each)
+
+        def step(carry: tuple[Inside, _Sums], x: tuple[Panels, Array]) -> tuple[tuple[Inside, _Sums], None]:
+            inside, added = panel(carry[0], x)
+            return (inside, jax.tree.map(jnp.add, carry[1], added)), None
+
+        zero = {s: (jnp.zeros(self.patients),) * STAGES for s in self.parts.boundary}
+        jumps = x[1].shape[1:]
+        caught = {s: jnp.zeros((STAGES + (s in inside.y), *jumps)) for s in self.parts.shown}
+        kept = jax.checkpoint(step, policy=checkpoint_policies.save_only_these_names(KEPT))
+        return jax.lax.scan(kept, (inside, _Sums(zero, caught)), x)[0]
 
     def _panel(self, inside: Inside, before: Before, x: Panels, begin: Array) -> tuple[Inside, State, State]:
         """Inner states over a panel, the boundary's signals at its nodes, and what those see there.

@@ -77,17 +77,16 @@ class Multirate(AbstractSolver):
 
     def _run(self, model: Model, events: Events, plan: Plan, patients: int) -> tuple[State, State]:
         """States at the cells' edges [edges, patients], and outer ones inside [cells, nodes, patients]."""
-        leaves, tree = jax.tree.flatten(model)
-        own = [jnp.ndim(v) == 1 for v in leaves]
+        own, shared = eqx.partition(model, jax.tree.map(lambda v: jnp.ndim(v) == 1, model))
 
-        def run(columns: list[Array]) -> tuple[State, State]:
-            rest = iter(columns[1:])
-            part = [next(rest) if mine else v for v, mine in zip(leaves, own, strict=True)]
-            shape = self.groups, columns[0].shape[-1]
-            return self._chunk(jax.tree.unflatten(tree, part), events, plan, shape)
+        def run(columns: tuple[Array, Model, State]) -> tuple[State, State]:
+            count, own, doses = columns
+            first = dataclasses.replace(events, **{name: v[:, 0] for name, v in doses.items()})
+            return self._chunk(eqx.combine(own, shared), first, plan, (self.groups, count.shape[-1]))
 
-        columns = [jnp.zeros(patients), *(v for v, mine in zip(leaves, own, strict=True) if mine)]
-        columns = [v.reshape(self.groups, -1) for v in columns]
+        columns = (jnp.zeros(patients), own, events.by_patient)
+        each = self.groups, patients // self.groups
+        columns = jax.tree.map(lambda v: v.reshape(*v.shape[:-1], *each), columns)
         found = in_chunks(run, columns, self.chunk or patients_at_once(), self.cores)
         return jax.tree.map(lambda v: v.reshape(*v.shape[:-2], patients), found)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pkpd.catalogue import load_model
+from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import Coordinates, coordinates_of
 from pkpd.infer.prior import Prior
-from pkpd.infer.problem import Arm, Problem
+from pkpd.infer.problem import Problem
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, sample_patients
 

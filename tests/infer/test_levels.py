@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, halfnorm, norm
 
+from pkpd.infer.arm import Arm
 from pkpd.infer.levels import Level
 from pkpd.infer.mode import gradient_of
 from pkpd.infer.predict import along, chances_of, extended, typical, with_arms
 from pkpd.infer.prior import Prior
-from pkpd.infer.problem import Arm, Problem, evaluator, free
+from pkpd.infer.problem import Problem, evaluator, free
 from pkpd.model import wire
 from pkpd.pd import Turnover
 from pkpd.population import draw_patients

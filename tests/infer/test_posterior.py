@@ -9,16 +9,19 @@ import pytest
 from scipy.stats import binom, norm
 
 from pkpd.checks import InputError
+from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
+from pkpd.infer.diagnostics import Draws
 from pkpd.infer.fit import fit_problem
 from pkpd.infer.laplace import Weighed, approximate, weigh
 from pkpd.infer.mode import climb, gradient_of, hessian, polish, prior_starts
 from pkpd.infer.nuts import sample
 from pkpd.infer.predict import along
 from pkpd.infer.prior import Prior
-from pkpd.infer.problem import Arm, Problem, evaluator
+from pkpd.infer.problem import Problem, evaluator
 from pkpd.infer.settings import Settings
+from pkpd.infer.walk import turned
 from pkpd.model import wire
 from pkpd.pd import TumourGrowth, Turnover
 from pkpd.population import draw_patients
@@ -39,6 +42,17 @@ def problem():
     arm = Arm(bind(model, "none"), "study", "arm", N, (Endpoint("alive", 365.0),), (EVENTS,))
     priors = (("survival.scale", Prior("lognormal", 0.004, SPREAD)),)
     return Problem(model, (arm,), draw_patients([], 4), priors=priors)
+
+
+def growing(patients):
+    """The problem of patients whose tumours grow differently."""
+    parts = {"pool": Turnover(kout=0.1), "tumour": TumourGrowth(kg=0.003, kkill=0.0)}
+    survival = WeibullSurvival(scale=0.004, shape=1.2, b_size=0.9, freeze=84.0)
+    wires = {"tumour": {"excess": "pool.excess"}, "survival": {"log_ratio": "tumour.log_ratio"}}
+    model = wire(parts, wires, outcomes={"survival": survival}, variability={"tumour.kg": 1.0})
+    arm = Arm(bind(model, "none"), "study", "arm", N, (Endpoint("alive", 365.0),), (EVENTS,))
+    priors = (("survival.scale", Prior("lognormal", 0.004, SPREAD)),)
+    return Problem(model, (arm,), draw_patients(model.variability, patients), Multirate(2.0), priors=priors)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +133,38 @@ def test_sampler_finds_the_moments_of_quadrature(problem, found, exact):
     assert chain.diverging.mean() < 0.01
 
 
+def test_draws_for_others_are_turned_into_those_for_all(problem, found, exact):
+    centre, spread = exact[0] + 0.3 * exact[1], 1.2 * exact[1]
+    points = centre + spread * np.random.default_rng(1).standard_normal((2, 4000, 1))
+    density = norm.logpdf(points[..., 0], centre, spread)
+    chain = Draws(points, density, density, density, density)
+    draws, walk = turned(problem, evaluator(problem), found[3], chain, 2)
+    assert draws.points.shape == points.shape
+    for own in draws.points:
+        assert own.mean() == pytest.approx(exact[0], abs=0.06 * exact[1])
+        assert own.std() == pytest.approx(exact[1], rel=0.05)
+    assert walk.patients == 2
+    assert walk.pareto_k < 0.5
+    assert 0.7 < walk.efficiency < 0.95
+
+
+def test_a_sampler_may_walk_with_fewer_patients():
+    few = growing(64)
+    settings = Settings(starts=2, chains=2, warmup=300, draws=1000, walk=8, seed=3)
+    fit = fit_problem(few, settings)
+    whole = np.array([along(evaluator(few), few.patients, GRID[::200, None]).log_likelihood])[0]
+    weights = norm.pdf(GRID[::200]) * np.exp(whole - whole.max())
+    mean = weights @ GRID[::200] / weights.sum()
+    spread = np.sqrt(weights @ (GRID[::200] - mean) ** 2 / weights.sum())
+    assert fit.checks["walk"]
+    assert fit.diagnostics["walk"]["patients"] == 8
+    assert fit.diagnostics["walk"]["efficiency"] < 0.999
+    assert fit.points.mean() == pytest.approx(mean, abs=5 * spread / np.sqrt(fit.diagnostics["ess_bulk_min"]))
+    assert fit.points.std() == pytest.approx(spread, rel=0.1)
+    slope = gradient_of(few)(few.patients, jnp.asarray(fit.mode))[1]
+    assert np.abs(slope).max() < 1e-6
+
+
 def test_a_gate_that_is_missed_is_a_status(problem):
     settings = Settings(starts=2, chains=2, warmup=20, draws=20, gates={"ess_bulk": 1e9, "starts_agree": 2})
     fit = fit_problem(problem, settings)
@@ -139,19 +185,10 @@ def test_patients_who_do_not_differ_change_nothing(problem, found):
 
 
 def test_more_patients_make_less_noise():
-    parts = {"pool": Turnover(kout=0.1), "tumour": TumourGrowth(kg=0.003, kkill=0.0)}
-    survival = WeibullSurvival(scale=0.004, shape=1.2, b_size=0.9, freeze=84.0)
-    wires = {"tumour": {"excess": "pool.excess"}, "survival": {"log_ratio": "tumour.log_ratio"}}
-    model = wire(parts, wires, outcomes={"survival": survival}, variability={"tumour.kg": 1.0})
-    arm = Arm(bind(model, "none"), "study", "arm", N, (Endpoint("alive", 365.0),), (EVENTS,))
-    priors = (("survival.scale", Prior("lognormal", 0.004, SPREAD)),)
     points = np.linspace(-1.0, 1.0, 20)[:, None]
     few, many = (
         patient_changes(asked, compiled, np.zeros(1), points, along(compiled, asked.patients, points))
-        for n in (4, 64)
-        for asked in [
-            Problem(model, (arm,), draw_patients(model.variability, n), Multirate(2.0), priors=priors)
-        ]
+        for asked in (growing(4), growing(64))
         for compiled in [evaluator(asked)]
     )
     for key, value in few.items():

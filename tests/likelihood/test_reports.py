@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import beta, multinomial, norm
 
+from pkpd.infer.arm import Arm
 from pkpd.infer.mode import gradient_of
 from pkpd.infer.prior import Prior
-from pkpd.infer.problem import Arm, Problem, evaluator
+from pkpd.infer.problem import Problem, evaluator
 from pkpd.likelihood.reports import HazardRatio, KaplanMeier, Mean, MedianSurvival
 from pkpd.model import wire
 from pkpd.pd import Turnover
