@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(code: str, *arguments: object) -> str:
-    """What a fresh interpreter prints."""
+    """What a fresh interpreter prints, whose programs are as users have them."""
+    environment = {name: v for name, v in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    fresh = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    fresh = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert fresh.returncode == 0, fresh.stderr
     return fresh.stdout
 
