@@ -9,13 +9,14 @@ import pytest
 
 from pkpd.catalogue import load_model
 from pkpd.dosing.events import aligned
-from pkpd.infer.arm import Arm, together
+from pkpd.infer.arm import Arm, apart, side_by_side, together
 from pkpd.infer.levels import Level
 from pkpd.infer.mode import gradient_of
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Problem, evaluator, free
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, sample_patients
+from pkpd.solve import Multirate
 from pkpd.solve.solver import first_dose, jumps_of
 
 BOTH = "rest 1 d then drugx 1 mg sc q24h x7 + drugy 20 mg po q24h x7"
@@ -40,7 +41,8 @@ def arms_of(model, regimens, counts=(3, 5, 0, 1)):
 def problem_of(model, arms):
     levels = (Level("tumour.kkill", "study", ("study 0", "study 1"), 0.3),)
     priors = {name: Prior("lognormal", float(model.get(name)), 0.5) for name in ("drugx.cl", "tumour.kg")}
-    return Problem(model, arms, sample_patients(model, 4, 2), priors=free(priors, levels), levels=levels)
+    patients, solver = sample_patients(model, 6, 2, groups=2), Multirate(groups=2)
+    return Problem(model, arms, patients, solver, priors=free(priors, levels), levels=levels)
 
 
 def test_arms_that_are_alike_are_computed_together(model):
@@ -81,6 +83,14 @@ def test_aligned_doses_are_those_of_each_course(model):
         assert mine == sorted(zip(before.nominal, amounts, before.route, strict=True))
         first, own = (first_dose(model, jumps_of(model, e, 1)) for e in (after, before))
         assert {d: float(t[0]) for d, t in first.items()} == {d: float(t[0]) for d, t in own.items()}
+
+
+def test_one_crowd_and_back():
+    values = [jnp.arange(12.0).reshape(2, 6) + 100.0 * arm for arm in range(3)]
+    crowd = side_by_side(values, groups=2)
+    assert crowd[0].tolist()[:9] == [0, 1, 2, 100, 101, 102, 200, 201, 202]
+    for arm, back in enumerate(apart(crowd, 3, groups=2)):
+        assert back.tolist() == values[arm].tolist()
 
 
 def test_together_as_alone(model):
