@@ -88,7 +88,7 @@ class Events(eqx.Module):
 def aligned(courses: Sequence[Events]) -> list[Events]:
     """The same courses, each with places for the doses of all, so that they differ in numbers only.
 
-    They must be `fixed` and end together.
+    They must be `fixed` and end together, and all patients of one get the same amounts.
     """
     places = [_places(course) for course in courses]
     slots = sorted(set().union(*places))

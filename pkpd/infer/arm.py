@@ -54,8 +54,12 @@ def together(arms: Sequence[Arm], asked: Sequence[bool]) -> list[list[int]]:
 
 def _alike(courses: Sequence[Events]) -> bool:
     times = [set(course.nominal) for course in courses]
-    one_end = len({course.end for course in courses}) == 1 and all(course.fixed for course in courses)
-    return one_end and len(set().union(*times)) <= FEW * min(map(len, times))
+    plain = all(course.fixed and not course.by_patient for course in courses)
+    return (
+        plain
+        and len({course.end for course in courses}) == 1
+        and len(set().union(*times)) <= FEW * min(map(len, times))
+    )
 
 
 def side_by_side(values: Sequence[Array], groups: int = 1) -> Array:

@@ -53,6 +53,13 @@ def test_arms_that_are_alike_are_computed_together(model):
     assert together(arms_of(model, (BOTH, longer, denser)), [True] * 3) == [[0], [1], [2]]
 
 
+def test_amounts_of_their_own_keep_an_arm_apart(model):
+    arms = arms_of(model, (BOTH, ALONE))
+    wide = jnp.tile(arms[1].events.amount[:, None], (1, 4))
+    own = dataclasses.replace(arms[1], events=dataclasses.replace(arms[1].events, amount=wide))
+    assert together((arms[0], own), [True] * 2) == [[0], [1]]
+
+
 def test_a_traced_time_keeps_an_arm_apart(model):
     arms = arms_of(model, (BOTH, ALONE))
 
