@@ -97,7 +97,8 @@ def plan_of(
     wanted = np.unique(np.asarray(times, float))
     nominal = np.asarray(jumps.nominal)
     typical = np.array([lags.get(route, 0.0) for route in jumps.route])
-    room = 0.0 if events.fixed else ROOM * day
+    fixed = events.fixed
+    room = 0.0 if fixed else ROOM * day
     given = nominal - typical
     start = _cuts(given, given + REACH * typical, wanted, day, grading.cells)
     first, last = (_cell_of(start, v, day) for v in (given - room, given + REACH * typical + room))
@@ -119,7 +120,7 @@ def plan_of(
             tuple((jumps.route[j], jumps.state[j], o) for j, o in zip(inside, offset, strict=True)),
             panels,
         )
-        key += (round(since / day, 9) if panels[0] > 1 else 0.0, -1 if events.fixed or not inside else cell)
+        key += (round(since / day, 9) if panels[0] > 1 else 0.0, -1 if fixed or not inside else cell)
         kinds.setdefault(key, Kind(float(length), cell, tuple(inside), panels, since))
         kind.append(list(kinds).index(key))
     return Plan(start, np.array(kind, int), tuple(kinds.values()), tuple(map(tuple, held)))

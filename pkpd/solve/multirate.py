@@ -34,8 +34,8 @@ class Multirate(AbstractSolver):
     through the moments of what drives them. `per_day` panels cover the day after a dose, the knob of
     accuracy: 12 aim at errors of 1e-4 in states of the shipped models, 48 at 1e-6, of their size or a
     thousandth of the largest; `benchmarks.accuracy` measures what they reach. Patients come in `groups` that
-    repeat the kinetics of the first; at most `chunk` of each are solved at a time, by default as many as the
-    device is fast with, on `cores` devices.
+    repeat kinetics and doses of the first; at most `chunk` of each are solved at a time, by default as many
+    as the device is fast with, on `cores` devices.
     """
 
     per_day: float = eqx.field(static=True, default=12.0)
