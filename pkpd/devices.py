@@ -82,10 +82,10 @@ def jitted(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any], ready: bool = False) -> list[Any]:
     """What `function` gives for each item, by a thread for each usable core: programs run beside each other.
 
-    The first item goes alone, so that what it compiles is there for the rest.
+    The first item goes alone, so that what it compiles is there for the rest, unless all is `ready`.
     """
     first, *rest = items
     precise = _now("jax_enable_x64")
@@ -94,9 +94,9 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any
         with jax.enable_x64(precise):
             return jax.block_until_ready(function(item))
 
-    done = run(first)
+    done = [] if ready else [run(first)]
     with ThreadPoolExecutor(usable_cores()) as threads:
-        return [done, *threads.map(run, rest)]
+        return [*done, *threads.map(run, [first, *rest] if ready else rest)]
 
 
 @cache

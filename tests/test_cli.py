@@ -3,12 +3,14 @@
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pkpd.catalogue import shipped
 from pkpd.cli import main
+from pkpd.cli.estimate import quality
 from pkpd.cli.output import progress
 
 SHORT = "aldesleukin 3 MIU sc q24h x2"
@@ -28,6 +30,30 @@ def run(capsys, monkeypatch, tmp_path):
         return int(stop.value.code or 0), out, err
 
     return call
+
+
+def test_a_fit_tells_of_its_emulator():
+    diagnostics = {
+        "emulator": {"examples": 4000, "error": 0.31, "accepted": 0.82, "pareto_k": 0.24},
+        "patients": {"probability": 0.001, "estimate": 0.02, "noise": 0.05},
+        "starts_agree": 16,
+        "rhat_max": 1.002,
+        "ess_bulk_min": 1200.0,
+        "ess_tail_min": 900.0,
+        "divergent": 0.0,
+        "steps_mean": 30.0,
+        "laplace_gap": 0.5,
+        "pareto_k": 0.9,
+    }
+    found = SimpleNamespace(diagnostics=diagnostics, starts={"log_density": [0.0] * 16}, gradient=1e-9)
+    told = quality(found, quick=False)
+    assert (
+        "learnt from 4000 examples (half of its log likelihoods within 0.31, Pareto k 0.24, limit 0.7)"
+        in told
+    )
+    assert "the model accepted 82% of its proposals. R-hat 1.002" in told
+    del diagnostics["emulator"]
+    assert quality(found, quick=False).startswith("R-hat 1.002")
 
 
 def test_models(run):

@@ -42,7 +42,7 @@ def test_gates_are_met(stored):
     answer = stored.answer
     assert answer.content["status"] == "converged"
     assert all(answer.content["checks"].values())
-    assert {*GATES, "hessian_positive"} == set(answer.content["checks"])
+    assert {*GATES, "hessian_positive"} == set(answer.content["checks"]) - {"emulator"}
 
 
 def test_other_virtual_patients_would_answer_the_same(stored):

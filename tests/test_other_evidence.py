@@ -61,7 +61,9 @@ def peak(problem):
 def drawn(problem, count):
     """Draws of each free number."""
     gradient, mode = mode_of(problem)
-    found = sample(problem, approximate(gradient, mode, coordinates_of(problem)), 2, 500, count, seed=1)
+    found = sample(
+        problem.log_density, approximate(gradient, mode, coordinates_of(problem)), 2, 500, count, seed=1
+    )
     assert found.diverging.mean() < 0.01
     flat = found.points.reshape(-1, found.points.shape[-1])
     return {n: np.asarray(p.natural(jnp.asarray(flat[:, i]))) for i, (n, p) in enumerate(problem.priors)}

@@ -86,7 +86,7 @@ ADVICE = {
     "rhat": SAMPLE,
     "ess_bulk": SAMPLE,
     "divergent": SAMPLE,
-    "walk": "The sampler must walk with more virtual patients ([estimator] walk).",
+    "emulator": "The emulator must learn from more examples ([estimator] emulate).",
 }
 
 
@@ -167,7 +167,7 @@ def _print(asked: Any, found: Any, quick: bool) -> None:
     remarks = [f"of the evidence: {remark}" for remark in remarks_of(asked.arms)]
     for line in [*found.words, *(f"direction: {d}" for d in found.directions), *remarks]:
         typer.echo(f"- {line}")
-    typer.echo(f"\n{_quality(found, quick)}\n{DISCLAIMER}")
+    typer.echo(f"\n{quality(found, quick)}\n{DISCLAIMER}")
 
 
 def _named(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[object]:
@@ -216,7 +216,8 @@ def _estimate(name: str, e: dict[str, Any]) -> list[object]:
     return [name, e["unit"], number(e["value"]), span, *spread, f"{e['contraction']:.2f}"]
 
 
-def _quality(found: Any, quick: bool) -> str:
+def quality(found: Any, quick: bool) -> str:
+    """Whether a fit can be trusted, in a few sentences."""
     from pkpd.infer.crowd import SCRAMBLES
     from pkpd.infer.laplace import TRUSTED
 
@@ -233,15 +234,16 @@ def _quality(found: Any, quick: bool) -> str:
         how = "weighed by importance" if d["pareto_k"] < TRUSTED else "as it is, because its weights fail"
         look = f"the normal approximation, {how} (Pareto k {d['pareto_k']:.2f}, limit {TRUSTED:g})"
         return f"A quick look by {look}, not the answer. {starts}; {noise}."
-    walk = ""
-    if "walk" in d:
-        walk = (
-            f"The sampler walked with {d['walk']['patients']} virtual patients; its draws were weighed by "
-            f"all {found.problem.patients.count} (Pareto k {d['walk']['pareto_k']:.2f}, limit {TRUSTED:g}; "
-            f"{d['walk']['efficiency']:.0%} of the draws' worth left). "
+    helped = ""
+    if "emulator" in d:
+        e = d["emulator"]
+        helped = (
+            f"The sampler moved on an emulator that learnt from {e['examples']} examples (half of its log "
+            f"likelihoods within {e['error']:.2f}, Pareto k {e['pareto_k']:.2f}, limit {TRUSTED:g}); "
+            f"the model accepted {e['accepted']:.0%} of its proposals. "
         )
     return (
-        f"{walk}R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} "
+        f"{helped}R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} "
         f"(tail {d['ess_tail_min']:.0f}), "
         f"divergent {d['divergent']:.1%}, {d['steps_mean']:.1f} leapfrog steps per draw. {starts}; {noise}. "
         f"The normal approximation would be off by {d['laplace_gap']:.2f} SD (Pareto k {d['pareto_k']:.2f})."

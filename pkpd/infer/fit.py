@@ -16,12 +16,12 @@ from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
 from pkpd.infer.diagnostics import directions, in_words, only_together, summary
-from pkpd.infer.mode import Climb, Mode, ascend, climb, gradient_of, polish, prior_starts
+from pkpd.infer.emulated import sample_emulated
+from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
 from pkpd.infer.nuts import Keep, sample
 from pkpd.infer.predict import Predicted, along, chances_of, extended, predict, thin, typical, with_arms
 from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import DEFAULT, GATES, Settings
-from pkpd.infer.walk import turned
 
 Progress = Callable[[str, float], None]  # a message, and the share of the work that is done
 
@@ -73,23 +73,20 @@ def fit_problem(
     say = progress or (lambda message, share: None)
     begin = time.perf_counter()
     say(f"climbing from {settings.starts} starts drawn from the prior", 0.0)
-    walked = problem
-    if settings.walk and not quick:
-        walked = eqx.tree_at(lambda p: p.patients, problem, problem.crowd(settings.walk, settings.seed))
-    climbed, mode, normal = _search(problem, walked, settings, say)
+    climbed, mode, normal = _search(problem, settings, say)
     evaluate, found, draws = evaluator(problem), dict[str, Any](), None
     if quick:
         say("weighing the normal approximation", 0.2)
         weighed = laplace.weigh(problem, evaluate, normal, 1000, settings.seed)
         points = weighed.resampled(1000, settings.seed)
     else:
-        lengths = settings.chains, settings.warmup, settings.draws
         told = _within(say, 0.12, 0.92)
-        chain = sample(walked, normal, *lengths, seed=settings.seed, progress=told, keep=keep)
-        if walked is not problem:
-            say("weighing the draws by all virtual patients", 0.92)
-            chain, walk = turned(problem, evaluate, normal, chain, settings.walk, settings.seed)
-            found["walk"] = walk._asdict()
+        if settings.emulate:
+            chain, emulation = sample_emulated(problem, evaluate, normal, settings, told, keep)
+            found["emulator"] = emulation._asdict()
+        else:
+            lengths = settings.chains, settings.warmup, settings.draws
+            chain = sample(problem.log_density, normal, *lengths, settings.seed, told, keep)
         points = draws = chain.points
         found |= summary(chain, problem.names)
         found["laplace_gap"] = laplace.gap(normal, draws)
@@ -135,17 +132,13 @@ def fit_problem(
     )
 
 
-def _search(
-    problem: Problem, walked: Problem, settings: Settings, say: Progress
-) -> tuple[Climb, Mode, laplace.Normal]:
-    """Where the starts end on the density that the sampler walks, the mode, and what is normal around it."""
-    slope = gradient_of(problem)
-    gradient, rough = (partial(slope, p.patients) for p in (problem, walked))
-    climbed = climb(rough, prior_starts(problem, settings.starts, settings.seed))
+def _search(problem: Problem, settings: Settings, say: Progress) -> tuple[Climb, Mode, laplace.Normal]:
+    """Where the starts end, the mode, and what is normal around it."""
+    gradient = partial(gradient_of(problem), problem.patients)
+    climbed = climb(gradient, prior_starts(problem, settings.starts, settings.seed))
     say("polishing the mode", 0.1)
-    best = climbed.points[np.nanargmax(climbed.log_density)]
-    mode = polish(gradient, best if walked is problem else ascend(gradient, best)[0])
-    return climbed, mode, laplace.approximate(rough, mode, coordinates_of(problem, settings.seed))
+    mode = polish(gradient, climbed.points[np.nanargmax(climbed.log_density)])
+    return climbed, mode, laplace.approximate(gradient, mode, coordinates_of(problem, settings.seed))
 
 
 def _within(say: Progress, start: float, end: float) -> Progress:
@@ -169,8 +162,8 @@ def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: boo
     }
     if quick:
         return checks
-    if "walk" in found:
-        checks["walk"] = found["walk"]["pareto_k"] < laplace.TRUSTED
+    if "emulator" in found:
+        checks["emulator"] = found["emulator"]["pareto_k"] < laplace.TRUSTED
     return checks | {
         "rhat": found["rhat_max"] <= gates["rhat"],
         "ess_bulk": found["ess_bulk_min"] >= gates["ess_bulk"],

@@ -61,7 +61,13 @@ class Level:
         """A parameter's value in a group."""
         if group == self.reference:
             return jnp.asarray(value)
-        shift = (values[self.sd] if self.pooled else self.spread) * values[self.effect(group)]
+        shift = self.shift(values, group)
         if domain == "real":
             return jnp.asarray(value + shift)
         return expit(logit(value) + shift) if domain == "unit" else jnp.asarray(value * jnp.exp(shift))
+
+    def shift(self, values: Mapping[str, Array], group: str) -> Float[Array, ""]:
+        """By how much a group deviates, on the scale of the deviation."""
+        if group == self.reference:
+            return jnp.zeros(())
+        return (values[self.sd] if self.pooled else self.spread) * values[self.effect(group)]

@@ -80,14 +80,10 @@ def gradient_of(problem: Problem) -> Callable[[Patients, Point], tuple[Array, Ar
 
 def hessian(gradient: Gradient, point: Point, step: float = 1e-4) -> np.ndarray:
     """Minus the second derivatives, by central differences of the exact gradient."""
-    size = len(point)
-    rows = []
-    for i in range(size):
-        shift = step * np.eye(size)[i]
-        rows.append(
-            (np.asarray(gradient(point - shift)[1]) - np.asarray(gradient(point + shift)[1])) / (2 * step)
-        )
-    matrix = np.stack(rows)
+    shifts = step * np.eye(len(point))
+    slopes = in_threads(lambda shift: gradient(point + shift)[1], [*shifts, *-shifts])
+    above, below = np.split(np.array(slopes), 2)
+    matrix = (below - above) / (2 * step)
     return (matrix + matrix.T) / 2
 
 

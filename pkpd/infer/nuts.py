@@ -15,7 +15,9 @@ from pkpd.checks import fail
 from pkpd.devices import jitted
 from pkpd.infer.diagnostics import Draws
 from pkpd.infer.laplace import Normal
-from pkpd.infer.problem import Problem
+from pkpd.infer.problem import Point
+
+LogDensity = Callable[[Point], jax.Array]
 
 BLOCK = 50
 SEEN = 5  # arrays that a block shows
@@ -31,7 +33,7 @@ class Keep(Protocol):
 
 
 def sample(
-    problem: Problem,
+    log_density: LogDensity,
     normal: Normal,
     chains: int = 4,
     warmup: int = 500,
@@ -40,7 +42,7 @@ def sample(
     progress: Callable[[str, float], None] | None = None,
     keep: Keep | None = None,
 ) -> Draws:
-    """Samples the posterior in coordinates in which its normal approximation is standard normal.
+    """Samples the density of points in coordinates in which its normal approximation is standard normal.
 
     Chains start from the normal approximation and are spread over the devices that there are. What `keep`
     holds of the same sampling is gone on with, in the coordinates that it began with; raises `InputError`
@@ -49,12 +51,10 @@ def sample(
     References: Hoffman MD, Gelman A. J Mach Learn Res 2014;15:1593-1623.
     """
     say, total = progress or (lambda message, share: None), warmup + draws
-    keep = keep or _Nowhere()
-    centre, spread = map(jnp.asarray, _coordinates(normal, keep, f"{chains}-{warmup}-{seed}"))
+    keep = keep or Nowhere()
+    centre, spread = map(jnp.asarray, whitening(normal, keep, f"{chains}-{warmup}-{seed}"))
 
-    def potential(u: jax.Array) -> jax.Array:
-        z = centre + spread @ u
-        return -problem.log_density(normal.coordinates.point(z)) - normal.coordinates.log_jacobian(z)
+    potential = potential_of(log_density, normal, centre, spread)
 
     def tell(done: int) -> None:
         message = f"sampling the posterior: {done} of {total} iterations in each of {chains} chains"
@@ -75,7 +75,24 @@ def sample(
     return Draws(points, -energy, diverging, steps, total_energy)
 
 
-class _Nowhere:
+def potential_of(
+    log_density: LogDensity, normal: Normal, centre: jax.Array, spread: jax.Array
+) -> Callable[[jax.Array], jax.Array]:
+    """Minus the log density of the numbers `u` that lie at the coordinates `centre + spread u`."""
+
+    def potential(u: jax.Array) -> jax.Array:
+        z = centre + spread @ u
+        return -log_density(normal.coordinates.point(z)) - normal.coordinates.log_jacobian(z)
+
+    return potential
+
+
+def kernel_of(potential: Callable[[jax.Array], jax.Array]) -> NUTS:
+    """The sampler's kernel."""
+    return NUTS(potential_fn=potential, target_accept_prob=0.85, max_tree_depth=8, step_size=0.5)
+
+
+class Nowhere:
     """Keeps nothing."""
 
     def read(self, name: str) -> None:
@@ -85,7 +102,7 @@ class _Nowhere:
         pass
 
 
-def _coordinates(normal: Normal, keep: Keep, name: str) -> list[np.ndarray]:
+def whitening(normal: Normal, keep: Keep, name: str) -> list[np.ndarray]:
     """Centre and spread of the sampling that is kept, or of the normal approximation."""
     found = keep.read(f"{name}-coordinates")
     if found is None:
@@ -98,7 +115,7 @@ def _blocks(
     potential: Callable[[jax.Array], jax.Array], shape: tuple[int, int], warmup: int, seed: int, keep: Keep
 ) -> Iterator[list[np.ndarray]]:
     """Blocks of iterations without end: what they show [chains, iterations, ...]."""
-    kernel = NUTS(potential_fn=potential, target_accept_prob=0.85, max_tree_depth=8, step_size=0.5)
+    kernel = kernel_of(potential)
 
     def begin(start: tuple[jax.Array, jax.Array]) -> Any:
         return kernel.init(start[0], warmup, start[1])
@@ -121,18 +138,18 @@ def _blocks(
             resumed = True
         else:
             if resumed:
-                _same_density(potential, state)
+                same_density(-float(jax.jit(potential)(state.z[0])), -float(state.potential_energy[0]))
             state, seen = run(state)
             found, resumed = [np.asarray(v) for v in seen], False
             keep.write(name, [*found, *map(np.asarray, jax.tree.leaves(state))])
         yield found
 
 
-def _same_density(potential: Callable[[jax.Array], jax.Array], state: Any) -> None:
-    now, then = jax.jit(potential)(state.z[0]), state.potential_energy[0]
+def same_density(now: float, then: float) -> None:
+    """Raises `InputError` where the log density of a kept draw is not today's."""
     if not abs(now - then) <= 1e-6 * (1.0 + abs(then)):
         rule = "must hold draws of today's density (the code or the model has changed since)"
-        raise fail("keep", rule, f"{-then:.6f} instead of {-now:.6f}", "Choose an empty folder.")
+        raise fail("keep", rule, f"{then:.6f} instead of {now:.6f}", "Choose an empty folder.")
 
 
 def _over_chains(function: Callable[[Any], Any], chains: int) -> Callable[[Any], Any]:

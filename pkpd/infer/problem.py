@@ -227,11 +227,13 @@ def compiled(problem: Problem, function: Callable[..., Any]) -> Callable[..., An
 
 
 class Evaluated(NamedTuple):
-    """At a point: the log likelihood, that of each arm without its weight, and what is predicted by arm."""
+    """At a point: the log likelihood, that of each arm without its weight, what is predicted by arm, and what
+    the model says of each."""
 
     log_likelihood: Array
     by_arm: Array
     predictions: list[Array]
+    seen: list[Seen]
 
 
 Evaluate = Callable[[Patients, Point], Evaluated]
@@ -243,7 +245,7 @@ def evaluator(problem: Problem) -> Evaluate:
     def evaluate(problem: Problem, x: Point) -> Evaluated:
         seen = problem.seen(x)
         by_arm = problem.log_evidence(seen)
-        return Evaluated(problem.weighted(by_arm), jnp.stack(by_arm), problem.predictions(seen))
+        return Evaluated(problem.weighted(by_arm), jnp.stack(by_arm), problem.predictions(seen), seen)
 
     return compiled(problem, evaluate)
 

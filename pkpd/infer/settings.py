@@ -17,8 +17,8 @@ GATES = {
 class Settings:
     """Starts of the search, chains and iterations of the sampler; `gates` replace those of `GATES`.
 
-    The search and the sampler go through `walk` virtual patients, where that is not 0, and the draws are
-    weighed by the density over all.
+    Where `emulate` is not 0, the sampler moves on an emulator that learns from so many examples, and asks the
+    model once a move.
     """
 
     starts: int = 16
@@ -26,7 +26,7 @@ class Settings:
     warmup: int = 500
     draws: int = 500
     seed: int = 0
-    walk: int = 0
+    emulate: int = 0
     gates: Mapping[str, float] = field(default_factory=lambda: dict(GATES))
 
 

@@ -31,6 +31,7 @@ KEYS = (
     "gates",
 )
 LIKELIHOODS = ("joint", "product")
+FEWEST = 200  # examples from which an emulator may learn
 ESTIMATOR = {f.name: f.default for f in fields(Settings) if f.name != "gates"}
 
 
@@ -109,9 +110,8 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         findings.add("priors", "must name at least one free parameter")
     count, seed, groups = _patients(tables["patients"], findings)
     estimator = _numbers(tables["estimator"], ESTIMATOR, "estimator", findings, whole=True)
-    if estimator["walk"] > count or estimator["walk"] % groups:
-        rule = f"must be at most patients.count, {count}, and a multiple of patients.groups, {groups}"
-        findings.add("estimator.walk", rule, estimator["walk"])
+    if 0 < estimator["emulate"] < FEWEST:
+        findings.add("estimator.emulate", f"must be 0 or at least {FEWEST} examples", estimator["emulate"])
     question = Question(
         name=str(name_or_path) if stored else path.stem,
         path=path,

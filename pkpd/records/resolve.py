@@ -137,7 +137,7 @@ def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> 
         "likelihood": question.likelihood,
         "origin": problem.origin,
         "solver": _solver(problem.solver),
-        "estimator": {key: v for key, v in question.estimator.items() if v or key != "walk"},
+        "estimator": {key: v for key, v in question.estimator.items() if v or key != "emulate"},
     }
     if problem.levels:
         content["levels"] = [list(dataclasses.astuple(level)) for level in problem.levels]

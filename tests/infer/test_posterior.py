@@ -12,7 +12,6 @@ from pkpd.checks import InputError
 from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
-from pkpd.infer.diagnostics import Draws
 from pkpd.infer.fit import fit_problem
 from pkpd.infer.laplace import Weighed, approximate, weigh
 from pkpd.infer.mode import climb, gradient_of, hessian, polish, prior_starts
@@ -21,7 +20,6 @@ from pkpd.infer.predict import along
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Problem, evaluator
 from pkpd.infer.settings import Settings
-from pkpd.infer.walk import turned
 from pkpd.model import wire
 from pkpd.pd import TumourGrowth, Turnover
 from pkpd.population import draw_patients
@@ -126,43 +124,11 @@ def test_weights_that_fail_leave_the_approximation_as_it_is(found):
 
 
 def test_sampler_finds_the_moments_of_quadrature(problem, found, exact):
-    chain = sample(problem, found[3], chains=2, warmup=300, draws=1000, seed=3)
+    chain = sample(problem.log_density, found[3], chains=2, warmup=300, draws=1000, seed=3)
     mean, spread, _ = exact
     assert chain.points.mean() == pytest.approx(mean, abs=5 * spread / np.sqrt(500))
     assert chain.points.std() == pytest.approx(spread, rel=0.1)
     assert chain.diverging.mean() < 0.01
-
-
-def test_draws_for_others_are_turned_into_those_for_all(problem, found, exact):
-    centre, spread = exact[0] + 0.3 * exact[1], 1.2 * exact[1]
-    points = centre + spread * np.random.default_rng(1).standard_normal((2, 4000, 1))
-    density = norm.logpdf(points[..., 0], centre, spread)
-    chain = Draws(points, density, density, density, density)
-    draws, walk = turned(problem, evaluator(problem), found[3], chain, 2)
-    assert draws.points.shape == points.shape
-    for own in draws.points:
-        assert own.mean() == pytest.approx(exact[0], abs=0.06 * exact[1])
-        assert own.std() == pytest.approx(exact[1], rel=0.05)
-    assert walk.patients == 2
-    assert walk.pareto_k < 0.5
-    assert 0.7 < walk.efficiency < 0.95
-
-
-def test_a_sampler_may_walk_with_fewer_patients():
-    few = growing(64)
-    settings = Settings(starts=2, chains=2, warmup=300, draws=1000, walk=8, seed=3)
-    fit = fit_problem(few, settings)
-    whole = np.array([along(evaluator(few), few.patients, GRID[::200, None]).log_likelihood])[0]
-    weights = norm.pdf(GRID[::200]) * np.exp(whole - whole.max())
-    mean = weights @ GRID[::200] / weights.sum()
-    spread = np.sqrt(weights @ (GRID[::200] - mean) ** 2 / weights.sum())
-    assert fit.checks["walk"]
-    assert fit.diagnostics["walk"]["patients"] == 8
-    assert fit.diagnostics["walk"]["efficiency"] < 0.999
-    assert fit.points.mean() == pytest.approx(mean, abs=5 * spread / np.sqrt(fit.diagnostics["ess_bulk_min"]))
-    assert fit.points.std() == pytest.approx(spread, rel=0.1)
-    slope = gradient_of(few)(few.patients, jnp.asarray(fit.mode))[1]
-    assert np.abs(slope).max() < 1e-6
 
 
 def test_a_gate_that_is_missed_is_a_status(problem):
@@ -197,7 +163,7 @@ def test_more_patients_make_less_noise():
 
 def test_kept_sampling_goes_on_where_it_stopped(problem, found, tmp_path):
     def ask(store, draws, top=found[3]):
-        return sample(problem, top, chains=2, warmup=60, draws=draws, seed=3, keep=store)
+        return sample(problem.log_density, top, chains=2, warmup=60, draws=draws, seed=3, keep=store)
 
     store, whole = Store(tmp_path / "kept"), ask(None, 90)
     ask(store, 40)  # two blocks of three
@@ -214,11 +180,11 @@ def test_kept_sampling_goes_on_where_it_stopped(problem, found, tmp_path):
 
 def test_kept_sampling_of_another_density_is_refused(problem, found, tmp_path):
     store = Store(tmp_path)
-    sample(problem, found[3], chains=2, warmup=50, draws=0, seed=3, keep=store)
+    sample(problem.log_density, found[3], chains=2, warmup=50, draws=0, seed=3, keep=store)
     other = dataclasses.replace(problem, priors=(("survival.scale", Prior("lognormal", 0.005, SPREAD)),))
     with pytest.raises(InputError, match="today's density"):
-        sample(other, found[3], chains=2, warmup=50, draws=50, seed=3, keep=store)
+        sample(other.log_density, found[3], chains=2, warmup=50, draws=50, seed=3, keep=store)
     (last,) = tmp_path.glob("*-0.npz")
     last.write_bytes(last.read_bytes()[:100])
     with pytest.raises(InputError, match=r"-0\.npz: must be a whole file"):
-        sample(problem, found[3], chains=2, warmup=50, draws=50, seed=3, keep=store)
+        sample(problem.log_density, found[3], chains=2, warmup=50, draws=50, seed=3, keep=store)
