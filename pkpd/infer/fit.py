@@ -17,11 +17,13 @@ from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
 from pkpd.infer.diagnostics import directions, in_words, only_together, summary
 from pkpd.infer.emulated import sample_emulated
-from pkpd.infer.mode import Climb, Mode, climb, gradient_of, polish, prior_starts
+from pkpd.infer.mode import Climb, Mode, ascend, climb, gradient_of, polish, prior_starts
 from pkpd.infer.nuts import Keep, sample
 from pkpd.infer.predict import Predicted, along, chances_of, extended, predict, thin, typical, with_arms
 from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import DEFAULT, GATES, Settings
+
+SCOUTS = 64  # virtual patients with whom starts climb
 
 Progress = Callable[[str, float], None]  # a message, and the share of the work that is done
 
@@ -133,11 +135,14 @@ def fit_problem(
 
 
 def _search(problem: Problem, settings: Settings, say: Progress) -> tuple[Climb, Mode, laplace.Normal]:
-    """Where the starts end, the mode, and what is normal around it."""
-    gradient = partial(gradient_of(problem), problem.patients)
-    climbed = climb(gradient, prior_starts(problem, settings.starts, settings.seed))
+    """Where starts end with few virtual patients, the mode with all, and what is normal around it."""
+    slope, groups = gradient_of(problem), problem.patients.groups
+    few = groups * -(-SCOUTS // groups)
+    scouts = problem.crowd(few, settings.seed) if few < problem.patients.count else problem.patients
+    climbed = climb(partial(slope, scouts), prior_starts(problem, settings.starts, settings.seed))
     say("polishing the mode", 0.1)
-    mode = polish(gradient, climbed.points[np.nanargmax(climbed.log_density)])
+    gradient, best = partial(slope, problem.patients), climbed.points[np.nanargmax(climbed.log_density)]
+    mode = polish(gradient, best if scouts is problem.patients else ascend(gradient, best)[0])
     return climbed, mode, laplace.approximate(gradient, mode, coordinates_of(problem, settings.seed))
 
 

@@ -87,11 +87,12 @@ def hessian(gradient: Gradient, point: Point, step: float = 1e-4) -> np.ndarray:
     return (matrix + matrix.T) / 2
 
 
-def polish(gradient: Gradient, start: np.ndarray, rounds: int = 3) -> Mode:
-    """Newton steps from a point that is nearly the mode, each accepted only if it climbs."""
+def polish(gradient: Gradient, start: np.ndarray, rounds: int = 10) -> Mode:
+    """Newton steps by the curvature of a point that is nearly the mode, each accepted only if it climbs."""
     point = jnp.asarray(start)
     value, slope = gradient(point)
     curvature = hessian(gradient, point)
+    moved = False
     for _ in range(rounds):
         if float(jnp.max(jnp.abs(slope))) < 1e-7 or np.linalg.eigvalsh(curvature)[0] <= 0:
             break
@@ -99,6 +100,6 @@ def polish(gradient: Gradient, start: np.ndarray, rounds: int = 3) -> Mode:
         new, new_slope = gradient(trial)
         if not new >= value - 1e-9:
             break
-        point, value, slope = trial, new, new_slope
-        curvature = hessian(gradient, point)
+        point, value, slope, moved = trial, new, new_slope, True
+    curvature = hessian(gradient, point) if moved else curvature
     return Mode(np.asarray(point), float(value), float(jnp.max(jnp.abs(slope))), curvature)
