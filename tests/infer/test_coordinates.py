@@ -8,8 +8,9 @@ import pytest
 from pkpd.catalogue import load_model
 from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import Coordinates, coordinates_of
+from pkpd.infer.levels import Level
 from pkpd.infer.prior import Prior
-from pkpd.infer.problem import Problem
+from pkpd.infer.problem import Problem, free
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind, sample_patients
 
@@ -72,6 +73,24 @@ def test_drivers_of_the_shipped_model_are_found():
     assert found.slopes == (2,)
     assert found.linear[0, 1] == pytest.approx(0.7, abs=0.1)  # the excess is proportional to emax
     assert float(jnp.abs(found.linear[0, 2])) == 0.0
+
+
+def test_deviations_of_studies_decide_no_driver():
+    """Four studies add fifteen numbers; with them a quadratic of all would have more terms than points."""
+    model = load_model("neuroimmunotherapy_exposure")
+    studies = ("a", "b", "c", "d")
+    events, endpoint = bind(model, "aldesleukin 3 MIU sc q24h x7"), Endpoint("regression")
+    arms = tuple(Arm(events, study, "arm", 10, (endpoint,), (2,)) for study in studies)
+    paths = ("effector.kout", "stimulus.emax", "stimulus.ec50")
+    levels = tuple(Level(path, "study", studies, 0.3) for path in paths)
+    priors = {path: Prior("lognormal", float(model.get(path)), 0.5) for path in ("regression.x50", *paths)}
+    problem = Problem(model, arms, sample_patients(model, 4), priors=free(priors, levels), levels=levels)
+    found = coordinates_of(problem)
+    added = [i for i, name in enumerate(problem.names) if name not in model.declared]
+    assert len(added) == 15
+    assert not found.linear[:, added].any()
+    assert not found.square[:, added].any()
+    assert found.linear[0, problem.names.index("stimulus.emax")] == pytest.approx(-0.5, abs=0.02)
 
 
 def test_a_scale_divides_its_driver():
