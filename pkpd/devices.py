@@ -87,16 +87,15 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any], ready: bool
 
     The first item goes alone, so that what it compiles is there for the rest, unless all is `ready`.
     """
-    first, *rest = items
-    precise = _now("jax_enable_x64")
+    items, precise = list(items), _now("jax_enable_x64")
 
     def run(item: Any) -> Any:
         with jax.enable_x64(precise):
             return jax.block_until_ready(function(item))
 
-    done = [] if ready else [run(first)]
+    done = [] if ready else [run(items[0])]
     with ThreadPoolExecutor(usable_cores()) as threads:
-        return [*done, *threads.map(run, [first, *rest] if ready else rest)]
+        return [*done, *threads.map(run, items[len(done) :])]
 
 
 @cache

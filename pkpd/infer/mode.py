@@ -92,9 +92,9 @@ def polish(gradient: Gradient, start: np.ndarray, rounds: int = 10) -> Mode:
     point = jnp.asarray(start)
     value, slope = gradient(point)
     curvature = hessian(gradient, point)
-    moved = False
+    moved, rounds = False, rounds if np.linalg.eigvalsh(curvature)[0] > 0 else 0
     for _ in range(rounds):
-        if float(jnp.max(jnp.abs(slope))) < 1e-7 or np.linalg.eigvalsh(curvature)[0] <= 0:
+        if float(jnp.max(jnp.abs(slope))) < 1e-7:
             break
         trial = point + jnp.linalg.solve(jnp.asarray(curvature), slope)
         new, new_slope = gradient(trial)

@@ -12,7 +12,7 @@ from pkpd.checks import InputError
 from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
-from pkpd.infer.fit import fit_problem
+from pkpd.infer.fit import SCOUTS, fit_problem
 from pkpd.infer.laplace import Weighed, approximate, weigh
 from pkpd.infer.mode import climb, gradient_of, hessian, polish, prior_starts
 from pkpd.infer.nuts import sample
@@ -129,6 +129,15 @@ def test_sampler_finds_the_moments_of_quadrature(problem, found, exact):
     assert chain.points.mean() == pytest.approx(mean, abs=5 * spread / np.sqrt(500))
     assert chain.points.std() == pytest.approx(spread, rel=0.1)
     assert chain.diverging.mean() < 0.01
+
+
+def test_starts_climb_with_few_patients_and_the_mode_is_that_of_all():
+    many = growing(2 * SCOUTS)
+    fit = fit_problem(many, Settings(starts=2, seed=3), quick=True)
+    slope = gradient_of(many)(many.patients, jnp.asarray(fit.mode))[1]
+    assert np.abs(slope).max() < 1e-6
+    apart = np.abs(np.array(fit.starts["log_density"]) - fit.log_density)
+    assert np.all((apart > 1e-6) & (apart < 1.0))
 
 
 def test_a_gate_that_is_missed_is_a_status(problem):
