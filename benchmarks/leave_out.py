@@ -1,81 +1,76 @@
 """Variants of the network fit compared by what each says of a study that it was fitted without.
 
-`python -m benchmarks.leave_out` fits every variant without each of its studies, goes on where it stopped, and
-writes `leave_out.csv` beside the questions.
+`python -m benchmarks.leave_out` samples every variant without each of its studies, by the emulator of the
+whole fit. The search and the examples that `pkpd fit --keep .cache/fits` left are used, or are made now; what
+is sampled is kept too. The table is `leave_out.csv`, beside the questions.
 """
 
 import csv
-import hashlib
+import dataclasses
 import sys
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from pkpd.catalogue import shipped
 from pkpd.devices import configure, float64
 from pkpd.files import written
-from pkpd.infer.fit import fit_problem
-from pkpd.infer.leave_out import Compared, Left, compare, score_left_out, studies_of, without
+from pkpd.infer.diagnostics import summary
+from pkpd.infer.emulated import sample_on, taught
+from pkpd.infer.gates import sampling_checks, status_of
+from pkpd.infer.leave_out import Compared, Left, compare, reweighted, score_left_out, studies_of, without
 from pkpd.infer.predict import thin
-from pkpd.records import Question, Resolved, load_question, resolve
+from pkpd.infer.problem import evaluator
+from pkpd.infer.search import search
+from pkpd.records import load_question, resolve
 from pkpd.store import Store
 
 VARIANTS = ("joint", "no_potentiation", "exposure")
 EVIDENCE = "lissoni_network"
-KEPT = Path(".cache/leave_out")
+KEPT = Path(".cache/fits")
 TABLE = shipped("fits") / EVIDENCE / "leave_out.csv"
 DRAWS = 1000
 
-
-def key_of(digest: str, study: str) -> str:
-    """What a fit without a study is kept under."""
-    return hashlib.sha256(f"{digest} without {study}".encode()).hexdigest()[:16]
+Row = dict[str, str]
 
 
-def fitted(question: Question, resolved: Resolved, study: str, store: Store) -> np.ndarray | str:
-    """Draws of the question without a study, kept or sampled; the status where that fails."""
-    key = key_of(resolved.digest, study)
-    if kept := store.read(key):
-        return kept[0]
-
-    def say(message: str, share: float) -> None:
-        print(f"{question.name} without {study}, {share:.0%}: {message}", flush=True)
-
-    sampling = Store(store.folder / f"{key}-sampling")
-    fit = fit_problem(without(resolved.problem, study), question.settings, (), False, say, sampling)
-    if fit.draws is None or fit.status != "converged":
-        return fit.status
-    draws = thin(fit.draws, DRAWS)
-    store.write(key, [draws])
-    return draws
+def say(message: str, share: float) -> None:
+    """Tells on the terminal how far a computation is."""
+    print(f"{share:4.0%} {message}", flush=True)
 
 
-def rows_of(variant: str, store: Store) -> list[dict[str, str]]:
-    """A row for each study of a variant; a fit that does not converge has a status and no score."""
+def rows_of(variant: str) -> list[Row]:
+    """A row for each study of a variant; where sampling failed a gate it says which, and has no score."""
     question = load_question(f"{EVIDENCE}/{variant}")
+    resolved = resolve(question)
+    problem, settings = resolved.problem, question.settings
+    store, evaluate = Store(KEPT / resolved.digest[:16]), evaluator(problem)
+    normal = search(problem, evaluate, settings, say, store).normal
+    emulator = taught(problem, evaluate, normal, settings, say, store)
     rows = []
-    with float64():
-        resolved = resolve(question)
-        for study in studies_of(resolved.problem):
-            row = {"variant": variant, "study": study, "digest": resolved.digest[:16]}
-            draws = fitted(question, resolved, study, store)
-            if isinstance(draws, str):
-                rows.append(row | {"status": draws})
-                continue
-            left = score_left_out(resolved.problem, study, draws, question.settings.seed)
-            scores = {"log_score": f"{left.log_score:.3f}", "error": f"{left.error:.3f}"}
-            rows.append(row | {"status": "converged"} | scores)
+    for study in studies_of(problem):
+        print(f"{variant} without {study}", flush=True)
+        left = without(problem, study)
+        moving = dataclasses.replace(emulator, problem=left)
+        kept = Store(store.folder / f"without-{study}")
+        draws, emulation = sample_on(moving, reweighted(left, evaluate), normal, settings, say, kept)
+        found = summary(draws, problem.names) | {"emulator": emulation._asdict()}
+        row = {"variant": variant, "study": study, "digest": resolved.digest[:16]}
+        row |= {"status": status_of(sampling_checks(found, settings)), "k": f"{emulation.pareto_k:.2f}"}
+        row |= {"rhat": f"{found['rhat_max']:.4f}", "ess_bulk": f"{found['ess_bulk_min']:.0f}"}
+        if row["status"] == "converged":
+            scored = score_left_out(problem, evaluate, study, thin(draws.points, DRAWS))
+            row |= {"log_score": f"{scored.log_score:.3f}", "error": f"{scored.error:.3f}"}
+        rows.append(row)
     return rows
 
 
-def stored() -> list[dict[str, str]]:
+def stored() -> list[Row]:
     """The rows of the table."""
     with TABLE.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def compared(rows: list[dict[str, str]]) -> list[Compared]:
+def compared(rows: list[Row]) -> list[Compared]:
     """Every two variants of which all studies have a score."""
     scores: dict[str, dict[str, Left]] = {}
     for row in rows:
@@ -89,8 +84,9 @@ def compared(rows: list[dict[str, str]]) -> list[Compared]:
 def main() -> int:
     """Fits what is missing and writes the table; 1 where a fit did not converge."""
     configure(cores=4, cache=True)
-    rows = [row for variant in VARIANTS for row in rows_of(variant, Store(KEPT))]
-    names: list[str] = ["variant", "study", "digest", "status", "log_score", "error"]
+    with float64():
+        rows = [row for variant in VARIANTS for row in rows_of(variant)]
+    names = ["variant", "study", "digest", "status", "k", "rhat", "ess_bulk", "log_score", "error"]
     with written(TABLE) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()

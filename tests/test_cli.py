@@ -12,6 +12,7 @@ from pkpd.catalogue import shipped
 from pkpd.cli import main
 from pkpd.cli.estimate import quality
 from pkpd.cli.output import progress
+from pkpd.records import load_answer
 
 SHORT = "aldesleukin 3 MIU sc q24h x2"
 
@@ -258,6 +259,34 @@ def test_predict_tells_every_fault_of_the_arms(run, tmp_path):
     code, _, err = run("predict", "lissoni1995/exposur", "--arms", "bad.csv")
     assert code == 2
     assert "Did you mean" in err
+
+
+def test_answers_stand_side_by_side(run):
+    both = "lissoni1995/joint", "lissoni1995/exposure"
+    code, out, err = run("answers", *both, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    outcomes = {(row["arm"], row["endpoint"]): row for row in found["outcomes"]}
+    treated, alone = outcomes["IL-2 + melatonin", "regression"], outcomes["il2_alone", "regression"]
+    for name in both:
+        _, stored = load_answer(name)
+        assert treated["fits"][name]["mean"] == stored.content["arms"][0]["posterior_mean"]
+        assert (treated["fits"][name]["weight"], alone["fits"][name]["weight"]) == (1.0, 0.0)
+    parameters = {row["parameter"]: row["fits"] for row in found["parameters"]}
+    assert set(parameters["tumour.kkill"]) == {both[0]}
+    assert set(parameters["stimulus.emax"]) == set(both)
+    draws = [answer.draws[:, answer.names.index("memory.kmem")] for _, answer in map(load_answer, both)]
+    shift = (draws[1].mean() - draws[0].mean()) / draws[0].std(ddof=1)
+    assert found["moved"][both[1]]["memory.kmem"] == pytest.approx(shift)
+    _, out, _ = run("answers", *both)
+    assert "9.1 (0.3 to 21.2) *" in out
+    assert "Against lissoni1995/joint, lissoni1995/exposure moves memory.kmem by -0.5 posterior SD." in out
+
+
+def test_answers_tells_every_one_that_is_missing(run):
+    code, out, err = run("answers", "lissoni1995/joint", "lissoni1995/exposur", "lissoni_network/none")
+    assert (code, out) == (2, "")
+    assert err.count("must be") == 2
 
 
 @pytest.mark.slow

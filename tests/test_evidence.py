@@ -75,6 +75,24 @@ def test_levels_become_free_numbers(ask):
     assert float(own.get("tumour.kkill") / typical.get("tumour.kkill")) == pytest.approx(np.exp(0.35))
 
 
+@pytest.mark.parametrize(
+    ("path", "prior", "scale"),
+    [
+        ("tumour.kg", '{ from = "model" }', "log"),
+        ("survival.b_effect", '{ family = "normal", mean = 0, sd = 0.5, why = "a test" }', "own"),
+        ("survival.b_effect", '{ family = "lognormal", median = 1, log_sd = 1, why = "a test" }', "log"),
+        (
+            "aldesleukin.sc.bioav",
+            '{ family = "logitnormal", median = 0.4, logit_sd = 1, why = "a test" }',
+            "logit",
+        ),
+    ],
+)
+def test_deviations_are_on_the_scale_of_the_prior(ask, path, prior, scale):
+    (level,) = ask(f'"{path}" = {prior}\n[studies]\n"{path}" = {{ sd = 0.3 }}\n').problem.levels
+    assert level.scale == scale
+
+
 def test_kinds_of_a_response_are_one_outcome(ask):
     arm = ask().problem.arms[2]
     assert [e.kinds for e in arm.endpoints] == [("pr",), ("cr",)]
@@ -94,6 +112,10 @@ def test_kinds_of_a_response_are_one_outcome(ask):
         (
             '[histologies]\n"tumour.kg" = { sd = 1, reference = "lungs" }',
             'histologies.tumour.kg.reference: must be one of the evidence, lung, kidney, but is "lungs"',
+        ),
+        (
+            '[studies]\n"tumour.kg" = { sd = 1 }',
+            "studies.tumour.kg: must have no unit, or a prior that makes",
         ),
         ('[weights]\n"C" = 0.5', "weights.C: must name a study of the evidence, or an arm as study/arm"),
         ('[weights]\n"B" = 1.5', "weights.B: must lie between 0 and 1"),

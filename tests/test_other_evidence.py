@@ -82,7 +82,9 @@ def studies_of(arms):
 
 def test_beta_blockers_with_one_effect():
     arms = blockers()
-    problem = logistic(arms, (Level("event.b0", "study", studies_of(arms), MU, False),), ["event.d"])
+    problem = logistic(
+        arms, (Level("event.b0", "study", studies_of(arms), MU, False, scale="own"),), ["event.d"]
+    )
     at, sd = peak(problem)["event.d"]
     assert 10.0 * at == pytest.approx(-0.2610, abs=5e-4)
     assert 10.0 * sd == pytest.approx(0.0499, abs=5e-4)
@@ -93,7 +95,10 @@ def test_beta_blockers_whose_effects_differ():
     """Published means -0.25 (0.066) and 0.14 (0.082); a mean of 1,000 effective draws errs by 0.003."""
     arms = blockers()
     studies = studies_of(arms)
-    levels = Level("event.b0", "study", studies, MU, False), Level("event.d", "study", studies, 5.0)
+    levels = (
+        Level("event.b0", "study", studies, MU, False, scale="own"),
+        Level("event.d", "study", studies, 5.0, scale="own"),
+    )
     problem = logistic(arms, levels, ["event.d"])
     values = drawn(problem, 1000)
     assert values["event.d"].mean() == pytest.approx(-0.25, abs=0.012)
@@ -110,7 +115,7 @@ def test_sorafenib_toxicity_over_dose_and_studies():
         (f"{row['study']} {row['year']}", float(row["dose"]) / 100.0, int(row["n"]), int(row["events"]))
         for row in rows_of("sorafenib_toxicity.csv")
     ]
-    level = Level("event.b0", "study", studies_of(arms), 1.0)
+    level = Level("event.b0", "study", studies_of(arms), 1.0, scale="own")
     problem = logistic(arms, (level,), ["event.b0", "event.d"], -3.0)
     values = drawn(problem, 1000)
     assert np.median(values["event.d"]) == pytest.approx(0.4293, abs=0.3 * 0.0886)
@@ -148,7 +153,7 @@ def psoriasis():
         study, k = f"{row['study']} {row['year']}", TREATMENTS.index(row["treatment"])
         arms.append(Arm(given(k), study, row["arm"], int(row["n"]), endpoints, counts))
     studies = tuple(dict.fromkeys(arm.study for arm in arms))
-    levels = (Level("response.b0", "study", studies, MU, pooled=False),)
+    levels = (Level("response.b0", "study", studies, MU, pooled=False, scale="own"),)
     priors = {f"response.d{k}": FLAT for k in range(1, 8)}
     priors |= {f"response.z{c}": Prior("lognormal", 0.7, 3.0) for c in (75, 90)}
     return Problem(model, tuple(arms), typical_patient(), Still(), priors=free(priors, levels), levels=levels)

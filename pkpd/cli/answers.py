@@ -19,13 +19,71 @@ from pkpd.cli.output import (
 )
 
 PICTURES = (".png", ".svg", ".pdf")
+FITS = typer.Argument(..., metavar="FIT...", help="Stored fits.")
 PARAMETERS = typer.Argument([], metavar="[PARAM]...", help="Default: all of the model's.")
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
+    app.command()(reporting(answers))
     app.command()(reporting(predict))
     app.command()(reporting(profile))
+
+
+def answers(
+    fits: list[str] = FITS,
+    as_json: bool = JSON,
+) -> None:
+    """Stored answers side by side: outcomes, parameters, and what the choice between them moves.
+
+    Example: pkpd answers lissoni1995/joint lissoni1995/protocol
+    """
+    from pkpd.devices import configure, float64
+    from pkpd.records import beside
+    from pkpd.records.beside import in_words
+
+    configure(cache=True)
+    with float64():
+        found = beside(fits)
+    if as_json:
+        return print_json(found)
+    names = list(found["fits"])
+    for name, fit in found["fits"].items():
+        typer.echo(f"{name}: {fit['title']}")
+    rows = [[*_fact(row), *(_said(row, name) for name in names)] for row in found["outcomes"]]
+    title = "Posterior mean and 95 % (* not fitted); probabilities in per cent"
+    table(f"\n{title}", ["study", "arm", "endpoint", "observed", *names], rows)
+    rows = [[p["parameter"], p["unit"], *(_span(p, name) for name in names)] for p in found["parameters"]]
+    table("Parameters: mode, 95 % and contraction", ["parameter", "unit", *names], rows)
+    for words in in_words(found["moved"]):
+        typer.echo(f"Against {names[0]}, {words}.")
+    typer.echo(DISCLAIMER)
+    return None
+
+
+def _fact(row: dict[str, Any]) -> list[object]:
+    """Study, arm, endpoint and what was observed."""
+    observed = "-" if row["value"] is None else (percent if row["probability"] else number)(row["value"])
+    if row["events"] is not None:
+        observed = f"{row['events']}/{row['n']} = {percent(row['events'] / row['n'])}"
+    return [row["study"], row["arm"], row["endpoint"], observed]
+
+
+def _said(row: dict[str, Any], name: str) -> str:
+    """What a fit says of an outcome."""
+    if name not in row["fits"]:
+        return "-"
+    one, told = row["fits"][name], number if row["probability"] is False else percent
+    return f"{told(one['mean'])} ({told(one['lo95'])} to {told(one['hi95'])}){'' if one['weight'] else ' *'}"
+
+
+def _span(parameter: dict[str, Any], name: str) -> str:
+    """What a fit says of a parameter."""
+    if name not in parameter["fits"]:
+        return "-"
+    one = parameter["fits"][name]
+    low, high = map(number, one["ci95"])
+    return f"{number(one['value'])} ({low} to {high}), {one['contraction']:.2f}"
 
 
 def predict(

@@ -98,8 +98,13 @@ def coordinates_of(problem: Problem, seed: int = 0) -> Coordinates:
     full[np.ix_(range(len(ports)), others, others)] = square
     wide = np.zeros((len(ports), size))
     wide[:, others] = linear
-    priors = tuple(problem.priors[i][1] for i in ports)
-    return Coordinates(jnp.asarray(wide), jnp.asarray(full), tuple(ports), priors)
+    return Coordinates(jnp.asarray(wide), jnp.asarray(full), *scaled(problem))
+
+
+def scaled(problem: Problem) -> tuple[tuple[int, ...], tuple[Prior, ...]]:
+    """Places of the parameters that coordinates state by their effect, and their priors."""
+    places = tuple(_ports(problem))
+    return places, tuple(problem.priors[place][1] for place in places)
 
 
 def _ports(problem: Problem) -> dict[int, tuple[str, str]]:

@@ -22,18 +22,9 @@ from numpyro.infer.hmc import HMCState
 from pkpd.devices import in_threads
 from pkpd.infer.diagnostics import Draws, pareto_k
 from pkpd.infer.emulator import Emulator, learn, to_numbers
+from pkpd.infer.keep import Keep, Nowhere, same_density
 from pkpd.infer.laplace import Normal
-from pkpd.infer.nuts import (
-    BLOCK,
-    Keep,
-    LogDensity,
-    Nowhere,
-    kernel_of,
-    potential_of,
-    same_density,
-    sample,
-    whitening,
-)
+from pkpd.infer.nuts import BLOCK, LogDensity, kernel_of, potential_of, sample, whitening
 from pkpd.infer.predict import thin
 from pkpd.infer.problem import Evaluate, Problem
 from pkpd.infer.settings import Settings
@@ -85,7 +76,7 @@ def sample_emulated(
     `warmup` are iterations on the emulator only. What `keep` holds of the same sampling is gone on with.
     """
     say, keep = progress or (lambda message, share: None), keep or Nowhere()
-    emulator = _taught(problem, evaluate, normal, settings, say, keep)
+    emulator = taught(problem, evaluate, normal, settings, say, keep)
     return sample_on(emulator, evaluate, normal, settings, say, keep)
 
 
@@ -107,27 +98,27 @@ def sample_on(
     return draws, Emulation.of(settings.emulate, accepted, gain)
 
 
-def _taught(
+def taught(
     problem: Problem, evaluate: Evaluate, normal: Normal, settings: Settings, say: Progress, keep: Keep
 ) -> Emulator:
-    """The emulator of a problem, from examples in rounds."""
+    """The emulator of a problem, from `settings.emulate` examples in rounds; `keep` holds them."""
     sizes = [settings.emulate - ROUNDS * (settings.emulate // 4)] + ROUNDS * [settings.emulate // 4]
     known: list[Examples] = []
-    emulator = None
+
+    def learnt() -> Emulator:
+        points, *seen = (np.concatenate(v) for v in zip(*((e.points, *e.seen) for e in known), strict=True))
+        return learn(problem, normal.coordinates, points, seen, settings.seed)
+
     for turn, size in enumerate(sizes):
         say(f"learning from {sum(sizes[: turn + 1])} examples", 0.5 * sum(sizes[:turn]) / settings.emulate)
         name = f"emulate-{settings.emulate}-{settings.seed}-{turn}"
         if kept := keep.read(name):
-            new = Examples(kept[0], kept[1:])
-        else:
-            new = _asked(problem, evaluate, _where(emulator, normal, settings, size, turn))
-            keep.write(name, [new.points, *new.seen])
-        known.append(new)
-        seen = [np.concatenate(arm) for arm in zip(*(e.seen for e in known), strict=True)]
-        points = np.concatenate([e.points for e in known])
-        emulator = learn(problem, normal.coordinates, points, seen, settings.seed)
-    assert emulator is not None
-    return emulator
+            known.append(Examples(kept[0], kept[1:]))
+            continue
+        points = _where(learnt() if known else None, normal, settings, size, turn)
+        known.append(_asked(problem, evaluate, points))
+        keep.write(name, [known[-1].points, *known[-1].seen])
+    return learnt()
 
 
 def _where(

@@ -1,9 +1,8 @@
 """A fit from question to answer: starts, mode, posterior, predictions, checks."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -13,17 +12,17 @@ import numpy as np
 from pkpd.dosing.events import Events
 from pkpd.infer import laplace, power
 from pkpd.infer.arm import Arm
-from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
 from pkpd.infer.diagnostics import directions, in_words, only_together, summary
 from pkpd.infer.emulated import sample_emulated
-from pkpd.infer.mode import Climb, Mode, ascend, climb, gradient_of, polish, prior_starts
-from pkpd.infer.nuts import Keep, sample
+from pkpd.infer.gates import fit_checks, status_of
+from pkpd.infer.keep import Keep, Nowhere
+from pkpd.infer.mode import Climb, Mode
+from pkpd.infer.nuts import sample
 from pkpd.infer.predict import Predicted, along, chances_of, extended, predict, thin, typical, with_arms
 from pkpd.infer.problem import Evaluate, Problem, evaluator
-from pkpd.infer.settings import DEFAULT, GATES, Settings
-
-SCOUTS = 64  # virtual patients with whom starts climb
+from pkpd.infer.search import search
+from pkpd.infer.settings import DEFAULT, Settings
 
 Progress = Callable[[str, float], None]  # a message, and the share of the work that is done
 
@@ -69,14 +68,15 @@ def fit_problem(
 ) -> Fit:
     """Finds the mode from many starts, samples the posterior (unless `quick`) and predicts.
 
-    `others` are arms to predict that the fit does not use; sampling goes on from what `keep` holds.
+    `others` are arms to predict that the fit does not use; the search and the sampling go on from what
+    `keep` holds.
     Non-convergence is a status, not an error.
     """
     say = progress or (lambda message, share: None)
     begin = time.perf_counter()
-    say(f"climbing from {settings.starts} starts drawn from the prior", 0.0)
-    climbed, mode, normal = _search(problem, settings, say)
     evaluate, found, draws = evaluator(problem), dict[str, Any](), None
+    keep = keep or Nowhere()
+    climbed, mode, normal = search(problem, evaluate, settings, say, keep)
     if quick:
         say("weighing the normal approximation", 0.2)
         weighed = laplace.weigh(problem, evaluate, normal, 1000, settings.seed)
@@ -105,10 +105,10 @@ def fit_problem(
     fitted = [Predicted(a[0], draws) for a, draws in zip(at_mode, first.predictions, strict=True)]
     predictions = _others(problem, others, mode.point, some, settings.seed)
     prior_predictive = _prior_predictive(problem, evaluate, settings.seed)
-    checks = _checks(found, mode, settings, quick)
+    checks = fit_checks(found, mode, settings, quick)
     contraction = _contraction(problem, points)
     return Fit(
-        status=_status(checks),
+        status=status_of(checks),
         seconds=time.perf_counter() - begin,
         problem=problem,
         mode=mode.point,
@@ -134,18 +134,6 @@ def fit_problem(
     )
 
 
-def _search(problem: Problem, settings: Settings, say: Progress) -> tuple[Climb, Mode, laplace.Normal]:
-    """Where starts end with few virtual patients, the mode with all, and what is normal around it."""
-    slope, groups = gradient_of(problem), problem.patients.groups
-    few = groups * -(-SCOUTS // groups)
-    scouts = problem.crowd(few, settings.seed) if few < problem.patients.count else problem.patients
-    climbed = climb(partial(slope, scouts), prior_starts(problem, settings.starts, settings.seed))
-    say("polishing the mode", 0.1)
-    gradient, best = partial(slope, problem.patients), climbed.points[np.nanargmax(climbed.log_density)]
-    mode = polish(gradient, best if scouts is problem.patients else ascend(gradient, best)[0])
-    return climbed, mode, laplace.approximate(gradient, mode, coordinates_of(problem, settings.seed))
-
-
 def _within(say: Progress, start: float, end: float) -> Progress:
     """Tells a part of the work as its share of the whole."""
     return lambda message, share: say(message, start + (end - start) * share)
@@ -155,30 +143,6 @@ def agreeing(climbed: Climb, within: float = 0.01) -> int:
     """How many converged starts reached the log density of the best one."""
     below = np.nanmax(climbed.log_density) - climbed.log_density
     return int(np.sum(climbed.converged & (below < within)))
-
-
-def _checks(found: Mapping[str, Any], mode: Mode, settings: Settings, quick: bool) -> dict[str, bool]:
-    gates = {**GATES, **settings.gates}
-    checks = {
-        "gradient": mode.gradient < gates["gradient"],
-        "hessian_positive": bool(np.linalg.eigvalsh(mode.hessian)[0] > 0),
-        "starts_agree": found["starts_agree"] >= min(gates["starts_agree"], settings.starts),
-        "patient_noise": found["patients"]["noise"] <= gates["patient_noise"],
-    }
-    if quick:
-        return checks
-    if "emulator" in found:
-        checks["emulator"] = found["emulator"]["pareto_k"] < laplace.TRUSTED
-    return checks | {
-        "rhat": found["rhat_max"] <= gates["rhat"],
-        "ess_bulk": found["ess_bulk_min"] >= gates["ess_bulk"],
-        "divergent": found["divergent"] < gates["divergent"],
-    }
-
-
-def _status(checks: Mapping[str, bool]) -> str:
-    failed = [name for name, met in checks.items() if not met]
-    return "converged" if not failed else f"not converged: {', '.join(failed)}"
 
 
 def _rows(problem: Problem, arm: Arm, p: Predicted) -> list[dict[str, Any]]:

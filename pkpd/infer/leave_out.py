@@ -4,13 +4,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from pkpd.checks import fail
-from pkpd.infer.predict import along, extended, with_arms
-from pkpd.infer.problem import Problem, evaluator
+from pkpd.infer.predict import along
+from pkpd.infer.problem import Evaluate, Evaluated, Point, Problem
 from pkpd.infer.score import log_mean
+from pkpd.population import Patients
 
 
 def studies_of(problem: Problem) -> tuple[str, ...]:
@@ -19,17 +21,20 @@ def studies_of(problem: Problem) -> tuple[str, ...]:
 
 
 def without(problem: Problem, study: str) -> Problem:
-    """The problem without a study and its deviations."""
-    arms = tuple(arm for arm in problem.arms if arm.study != study)
-    kept = {"study": {arm.study for arm in arms}, "histology": {arm.histology for arm in arms}}
-    levels = tuple(
-        dataclasses.replace(level, groups=tuple(g for g in level.groups if g in kept[level.by]))
-        for level in problem.levels
-    )
-    gone = {n for level in problem.levels for n in level.effects}
-    gone -= {n for level in levels for n in level.effects}
-    priors = tuple(item for item in problem.priors if item[0] not in gone)
-    return dataclasses.replace(problem, arms=arms, levels=levels, priors=priors)
+    """The problem whose likelihood leaves a study out: its deviations are those of a study not seen."""
+    arms = (dataclasses.replace(a, weight=0.0) if a.study == study else a for a in problem.arms)
+    return dataclasses.replace(problem, arms=tuple(arms))
+
+
+def reweighted(problem: Problem, evaluate: Evaluate) -> Evaluate:
+    """An evaluator, from that of a problem which differs in the weights of its arms only."""
+
+    def found(patients: Patients, x: Point) -> Evaluated:
+        seen = evaluate(patients, x)
+        told = [arm.weight * v for arm, v in zip(problem.arms, seen.by_arm, strict=True) if arm.told]
+        return seen._replace(log_likelihood=sum(told, jnp.zeros(())))
+
+    return found
 
 
 class Left(NamedTuple):
@@ -40,12 +45,11 @@ class Left(NamedTuple):
 
 
 def score_left_out(
-    problem: Problem, study: str, draws: Float[np.ndarray, "draws params"], seed: int = 0
+    problem: Problem, evaluate: Evaluate, study: str, draws: Float[np.ndarray, "draws params"]
 ) -> Left:
-    """Of a study, under `draws` of the posterior of `without(problem, study)`; its deviations are new."""
-    arms = [dataclasses.replace(arm, weight=1.0) for arm in problem.arms if arm.study == study and arm.told]
-    new = with_arms(without(problem, study), arms)
-    logs = along(evaluator(new), new.patients, extended(new, draws, seed)).by_arm.sum(axis=1)
+    """Of a study, by the problem's evaluator, under `draws` of the posterior of `without(problem, study)`."""
+    mine = [arm.study == study and arm.told for arm in problem.arms]
+    logs = along(evaluate, problem.patients, draws).by_arm[:, mine].sum(axis=1)
     score = log_mean(logs)
     relative = np.exp(logs - score)
     return Left(score, float(relative.std(ddof=1) / np.sqrt(len(logs))))

@@ -9,9 +9,10 @@ from jax.scipy.special import expit, logit
 from jaxtyping import Array, Float
 
 from pkpd.infer.prior import Prior
-from pkpd.parameters import Domain, Scalar
+from pkpd.parameters import Scalar
 
 By = Literal["study", "histology"]
+Scale = Literal["log", "logit", "own"]
 STANDARD = Prior("normal", 0.0, 1.0)
 
 
@@ -19,9 +20,8 @@ STANDARD = Prior("normal", 0.0, 1.0)
 class Level:
     """How the groups of arms, `by` study or by histology, deviate from the typical value of a parameter.
 
-    Group g deviates by `sd z_g`, on the log scale of a positive parameter, on the logit scale of a
-    probability and on its own scale else; `z_g` is standard normal (non-centred). Where groups are `pooled`
-    their `sd` is half-normal(`spread`) and estimated; else it is `spread`, and nothing is shared. A
+    Group g deviates by `sd z_g` on a `scale`; `z_g` is standard normal (non-centred). Where groups are
+    `pooled` their `sd` is half-normal(`spread`) and estimated; else it is `spread`, and nothing is shared. A
     `reference` group does not deviate.
     """
 
@@ -31,6 +31,7 @@ class Level:
     spread: float
     pooled: bool = True
     reference: str = ""
+    scale: Scale = "log"
 
     @property
     def sd(self) -> str:
@@ -55,16 +56,14 @@ class Level:
         """The same level with groups that it may not have yet."""
         return dataclasses.replace(self, groups=tuple(dict.fromkeys((*self.groups, *groups))))
 
-    def shifted(
-        self, value: Scalar, domain: Domain, values: Mapping[str, Array], group: str
-    ) -> Float[Array, ""]:
+    def shifted(self, value: Scalar, values: Mapping[str, Array], group: str) -> Float[Array, ""]:
         """A parameter's value in a group."""
         if group == self.reference:
             return jnp.asarray(value)
         shift = self.shift(values, group)
-        if domain == "real":
-            return jnp.asarray(value + shift)
-        return expit(logit(value) + shift) if domain == "unit" else jnp.asarray(value * jnp.exp(shift))
+        if self.scale == "log":
+            return jnp.asarray(value * jnp.exp(shift))
+        return expit(logit(value) + shift) if self.scale == "logit" else jnp.asarray(value + shift)
 
     def shift(self, values: Mapping[str, Array], group: str) -> Float[Array, ""]:
         """By how much a group deviates, on the scale of the deviation."""

@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from numpyro.infer import NUTS
 
-from pkpd.checks import fail
 from pkpd.devices import jitted
 from pkpd.infer.diagnostics import Draws
+from pkpd.infer.keep import Keep, Nowhere, same_density
 from pkpd.infer.laplace import Normal
 from pkpd.infer.problem import Point
 
@@ -21,15 +21,6 @@ LogDensity = Callable[[Point], jax.Array]
 
 BLOCK = 50
 SEEN = 5  # arrays that a block shows
-
-
-@runtime_checkable
-class Keep(Protocol):
-    """A place for sets of arrays, each under a name, that outlives the process."""
-
-    def read(self, name: str) -> list[np.ndarray] | None: ...
-
-    def write(self, name: str, arrays: Sequence[np.ndarray]) -> None: ...
 
 
 def sample(
@@ -92,16 +83,6 @@ def kernel_of(potential: Callable[[jax.Array], jax.Array]) -> NUTS:
     return NUTS(potential_fn=potential, target_accept_prob=0.85, max_tree_depth=8, step_size=0.5)
 
 
-class Nowhere:
-    """Keeps nothing."""
-
-    def read(self, name: str) -> None:
-        return None
-
-    def write(self, name: str, arrays: Sequence[np.ndarray]) -> None:
-        pass
-
-
 def whitening(normal: Normal, keep: Keep, name: str) -> list[np.ndarray]:
     """Centre and spread of the sampling that is kept, or of the normal approximation."""
     found = keep.read(f"{name}-coordinates")
@@ -143,13 +124,6 @@ def _blocks(
             found, resumed = [np.asarray(v) for v in seen], False
             keep.write(name, [*found, *map(np.asarray, jax.tree.leaves(state))])
         yield found
-
-
-def same_density(now: float, then: float) -> None:
-    """Raises `InputError` where the log density of a kept draw is not today's."""
-    if not abs(now - then) <= 1e-6 * (1.0 + abs(then)):
-        rule = "must hold draws of today's density (the code or the model has changed since)"
-        raise fail("keep", rule, f"{then:.6f} instead of {now:.6f}", "Choose an empty folder.")
 
 
 def _over_chains(function: Callable[[Any], Any], chains: int) -> Callable[[Any], Any]:

@@ -95,8 +95,7 @@ class Problem(eqx.Module):
         for level in self.levels:
             group = arm.study if level.by == "study" else arm.histology
             value = found.get(level.path, jnp.asarray(typical.get(level.path)))
-            domain = typical.declared[level.path].domain
-            found[level.path] = level.shifted(value, domain, values, group)
+            found[level.path] = level.shifted(value, values, group)
         return found
 
     def _parameters(self, values: Mapping[str, Array]) -> dict[str, Array]:

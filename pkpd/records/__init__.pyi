@@ -4,6 +4,7 @@ from .answer import posterior_models as posterior_models
 from .answer import seal as seal
 from .answer import write_answer as write_answer
 from .ask import fit as fit
+from .beside import beside as beside
 from .files import check_file as check_file
 from .files import is_question as is_question
 from .files import question_names as question_names

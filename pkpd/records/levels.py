@@ -5,26 +5,34 @@ from typing import Any, get_args
 
 from pkpd.checks import Findings, did_you_mean
 from pkpd.infer.arm import Arm
-from pkpd.infer.levels import By, Level
+from pkpd.infer.levels import By, Level, Scale
+from pkpd.infer.prior import Family, Prior
 from pkpd.model import Model
+from pkpd.parameters import Domain
 
 KEYS = ("sd", "pooled", "reference", "why")
+OF_PRIOR: Mapping[Family, Scale] = {"normal": "own", "logitnormal": "logit", "beta1": "logit"}
+OF_DOMAIN: Mapping[Domain, Scale] = {"real": "own", "unit": "logit"}
 TABLES: Mapping[By, str] = dict(zip(get_args(By), ("studies", "histologies"), strict=True))
 
 
 def read_levels(
     model: Model,
+    priors: Mapping[str, Prior],
     tables: Mapping[By, Mapping[str, Mapping[str, Any]]],
     arms: Sequence[Arm],
     findings: Findings,
 ) -> tuple[Level, ...]:
-    """The levels without fault; faults go to `findings`."""
+    """The levels without fault; faults go to `findings`.
+
+    Deviations are on the scale on which the parameter's prior is normal, or on that of its domain.
+    """
     groups: dict[By, tuple[str, ...]] = {
         "study": tuple(dict.fromkeys(arm.study for arm in arms)),
         "histology": tuple(dict.fromkeys(arm.histology for arm in arms)),
     }
     found = [
-        _level(model, by, path, row, groups[by], findings)
+        _level(model, priors.get(path), by, path, row, groups[by], findings)
         for by, table in tables.items()
         for path, row in table.items()
     ]
@@ -32,11 +40,15 @@ def read_levels(
 
 
 def _level(
-    model: Model, by: By, path: str, row: Mapping[str, Any], groups: tuple[str, ...], findings: Findings
+    model: Model,
+    prior: Prior | None,
+    by: By,
+    path: str,
+    row: Mapping[str, Any],
+    groups: tuple[str, ...],
+    findings: Findings,
 ) -> Level | None:
     place, start = f"{TABLES[by]}.{path}", len(findings.faults)
-    if path not in model.declared:
-        findings.add(place, "must be a parameter of the model", path, did_you_mean(path, model.declared))
     for key in row:
         if key not in KEYS:
             findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, KEYS))
@@ -48,7 +60,21 @@ def _level(
     if not isinstance(reference, str) or (reference and reference not in groups):
         rule = f"must be one of the evidence, {', '.join(groups)}"
         findings.add(f"{place}.reference", rule, reference, did_you_mean(str(reference), groups))
-    if len(findings.faults) > start:
+    scale = _scale(model, prior, path, place, findings)
+    if scale is None or len(findings.faults) > start:
         return None
     assert isinstance(sd, (int, float))
-    return Level(path, by, groups, float(sd), bool(pooled), str(reference))
+    return Level(path, by, groups, float(sd), bool(pooled), str(reference), scale)
+
+
+def _scale(model: Model, prior: Prior | None, path: str, place: str, findings: Findings) -> Scale | None:
+    """On which scale a parameter deviates; a fault where a bare number could not say by how much."""
+    declared = model.declared.get(path)
+    if declared is None:
+        findings.add(place, "must be a parameter of the model", path, did_you_mean(path, model.declared))
+        return None
+    scale = OF_PRIOR.get(prior.family, "log") if prior else OF_DOMAIN.get(declared.domain, "log")
+    if scale == "own" and declared.dimension != "1":
+        rule = "must have no unit, or a prior that makes its deviations relative"
+        findings.add(place, rule, path, "Give it a lognormal prior.")
+    return scale

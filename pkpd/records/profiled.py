@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pkpd.checks import Findings, did_you_mean
-from pkpd.devices import float64
+from pkpd.devices import float64, in_threads
 from pkpd.infer.mode import gradient_of
 from pkpd.infer.profile import Curve, profile
 from pkpd.records.answer import load_answer
@@ -37,18 +37,22 @@ def profiles(
         mode = np.array([answer.content["mode"][path] for path in problem.names])
         curvature = np.array(answer.content["hessian"])
         density = partial(gradient_of(problem), problem.patients)
-        wanted, found = list(parameters) or known, {}
-        for i, path in enumerate(wanted):
-            say(f"profile of {path}", i / len(wanted))
+        wanted = list(parameters) or known
+
+        def told(path: str) -> dict[str, Any]:
+            say(f"profile of {path}", wanted.index(path) / len(wanted))
             place = problem.names.index(path)
             both = profile(density, mode, curvature, place)
             natural = problem.priors[place][1].natural
-            found[path] = {
+            return {
                 "unit": problem.unit(path),
                 "value": float(natural(jnp.asarray(mode[place]))),
                 "posterior": _told(both.posterior, natural),
                 "likelihood": _told(both.likelihood, natural),
             }
+
+        density(jnp.asarray(mode))  # compiled before the threads begin
+        found = dict(zip(wanted, in_threads(told, wanted, ready=True), strict=True))
     return {"profiles": found, "fit": name}
 
 

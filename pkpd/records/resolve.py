@@ -18,6 +18,7 @@ from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.devices import float64
 from pkpd.dosing.events import Events
 from pkpd.infer.arm import Arm
+from pkpd.infer.levels import By
 from pkpd.infer.problem import Problem, free
 from pkpd.model import Model
 from pkpd.population import typical_patient
@@ -80,9 +81,8 @@ def _parts(question: Question) -> tuple[Problem, tuple[Arm, ...]]:
     arms = read_evidence(reader, question.arms, question.overlap)
     findings.faults.extend(reader.evidence.faults)
     kept = tuple(arm for arm in arms if arm is not None)
-    levels = read_levels(
-        model, {"study": question.studies, "histology": question.histologies}, kept, findings
-    )
+    tables: dict[By, Any] = {"study": question.studies, "histology": question.histologies}
+    levels = read_levels(model, priors, tables, kept, findings)
     others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
     if question.arms and not any(arm.numbers for arm in question.arms):
         findings.add(

@@ -1,30 +1,41 @@
 """Leaving a study out: what is left, its score against quadrature, and what a comparison may say."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import binom, halfnorm, norm
 
 from pkpd.checks import InputError
-from pkpd.infer.leave_out import Left, compare, score_left_out, studies_of, without
+from pkpd.infer.leave_out import Left, compare, reweighted, score_left_out, studies_of, without
+from pkpd.infer.problem import evaluator
 from tests.infer.test_levels import SPREAD, alive, made
 
 
-def test_a_study_takes_its_deviations_with_it():
+def test_what_is_left_out_has_no_weight_and_keeps_its_deviation():
     left = without(made(), "two")
-    assert [arm.study for arm in left.arms] == ["one"]
-    assert left.names == ("survival.scale", "survival.scale.study_sd", "survival.scale[one]")
+    assert [arm.weight for arm in left.arms] == [1.0, 0.0]
+    assert left.names == made().names
     assert studies_of(made()) == ("one", "two")
-    assert studies_of(made(weights=(1.0, 0.0))) == ("one",)
+    assert studies_of(left) == ("one",)
+
+
+def test_an_evaluator_serves_other_weights():
+    problem, left = made(weights=(0.5, 1.0)), without(made(weights=(0.5, 1.0)), "two")
+    x = jnp.array([0.1, 0.2, -0.5, 0.7])
+    expected = evaluator(left)(left.patients, x)
+    found = reweighted(left, evaluator(problem))(left.patients, x)
+    assert found.log_likelihood == pytest.approx(float(expected.log_likelihood), rel=1e-12)
+    assert found.by_arm[1] < 0.0
 
 
 def test_the_score_is_the_integral_over_a_new_deviation():
-    problem = made()
-    at = np.array([0.1, norm.ppf(0.8), -0.5])
-    sd = halfnorm.ppf(0.8, scale=SPREAD)
+    problem, sd = made(), halfnorm.ppf(0.8, scale=SPREAD)
     z = np.linspace(-7, 7, 4001)
     chance = binom.pmf(25, 50, alive(0.004 * np.exp(0.7 * 0.1 + sd * z)))
     expected = np.log(np.trapezoid(chance * norm.pdf(z), z))
-    found = score_left_out(problem, "two", np.tile(at, (600, 1)), seed=3)
+    draws = np.tile(np.array([0.1, float(norm.ppf(0.8)), -0.5, 0.0]), (600, 1))
+    draws[:, 3] = np.random.default_rng(3).standard_normal(600)
+    found = score_left_out(problem, evaluator(problem), "two", draws)
     assert found.log_score == pytest.approx(expected, abs=4 * found.error)
     assert 0.0 < found.error < 0.2
 

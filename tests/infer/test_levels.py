@@ -83,12 +83,12 @@ def test_the_density_is_that_of_the_hierarchy():
 
 
 @pytest.mark.parametrize(
-    ("domain", "value", "expected"),
-    [("positive", 2.0, 2.0 * np.exp(0.5)), ("real", -1.0, -0.5), ("unit", 0.5, 1.0 / (1.0 + np.exp(-0.5)))],
+    ("scale", "value", "expected"),
+    [("log", 2.0, 2.0 * np.exp(0.5)), ("own", -1.0, -0.5), ("logit", 0.5, 1.0 / (1.0 + np.exp(-0.5)))],
 )
-def test_deviations_keep_to_the_domain(domain, value, expected):
-    level = Level("p", "study", ("a",), 0.5, pooled=False)
-    assert float(level.shifted(value, domain, {"p[a]": jnp.asarray(1.0)}, "a")) == pytest.approx(expected)
+def test_deviations_keep_to_their_scale(scale, value, expected):
+    level = Level("p", "study", ("a",), 0.5, pooled=False, scale=scale)
+    assert float(level.shifted(value, {"p[a]": jnp.asarray(1.0)}, "a")) == pytest.approx(expected)
 
 
 def test_groups_that_are_not_pooled_share_nothing():

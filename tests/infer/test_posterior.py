@@ -12,13 +12,14 @@ from pkpd.checks import InputError
 from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.crowd import patient_changes
-from pkpd.infer.fit import SCOUTS, fit_problem
+from pkpd.infer.fit import fit_problem
 from pkpd.infer.laplace import Weighed, approximate, weigh
 from pkpd.infer.mode import climb, gradient_of, hessian, polish, prior_starts
 from pkpd.infer.nuts import sample
 from pkpd.infer.predict import along
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Problem, evaluator
+from pkpd.infer.search import SCOUTS
 from pkpd.infer.settings import Settings
 from pkpd.model import wire
 from pkpd.pd import TumourGrowth, Turnover

@@ -1,0 +1,92 @@
+"""Stored answers side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pkpd.checks import Findings, InputError
+from pkpd.records.answer import Answer, load_answer
+from pkpd.records.question import Question
+
+MOVED = 0.5  # posterior standard deviations from which a parameter is told to have moved
+
+
+def beside(names: Sequence[str]) -> dict[str, Any]:
+    """What stored answers say of the same outcomes and parameters, and what the choice between them moves.
+
+    `outcomes` and `parameters` have an entry by fit where it knows them; `moved` is the distance between
+    posterior means in posterior standard deviations of the first fit, on the scale on which the prior is
+    normal. Raises `InputError` with the faults of all answers.
+    """
+    loaded = _loaded(names)
+    answers = {question.name: answer for question, answer in loaded}
+    return {
+        "fits": {
+            question.name: {
+                "title": question.title,
+                **{key: answer.content[key] for key in ("status", "seconds", "words", "log_likelihood")},
+            }
+            for question, answer in loaded
+        },
+        "outcomes": _outcomes(answers),
+        "parameters": _parameters(answers),
+        "moved": _moved(answers),
+    }
+
+
+def _loaded(names: Sequence[str]) -> list[tuple[Question, Answer]]:
+    findings, found = Findings(), []
+    for name in names:
+        try:
+            found.append(load_answer(name))
+        except InputError as error:
+            findings.adopt(error)
+    findings.raise_if_any()
+    return found
+
+
+def _outcomes(answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for name, answer in answers.items():
+        for row in (*answer.content["arms"], *answer.content["predictions"]):
+            key = row["study"], row["arm"], row["endpoint"]
+            told = {k: row.get(k) for k in ("n", "events", "value", "se", "probability")}
+            one = found.setdefault(key, dict(zip(("study", "arm", "endpoint"), key, strict=True)) | told)
+            weight = 0.0 if row["study"] == "predicted" else row.get("weight", 1.0)
+            said = {"mean": row["posterior_mean"], "lo95": row["lo95"], "hi95": row["hi95"]}
+            one.setdefault("fits", {})[name] = said | {"weight": weight}
+    return list(found.values())
+
+
+def _parameters(answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, answer in answers.items():
+        for path, row in answer.content["estimates"].items():
+            one = found.setdefault(path, {"parameter": path, "unit": row["unit"], "fits": {}})
+            one["fits"][name] = {key: row[key] for key in ("value", "ci95", "contraction")}
+    return list(found.values())
+
+
+def _moved(answers: Mapping[str, Answer]) -> dict[str, dict[str, float]]:
+    (_, first), *others = answers.items()
+    found: dict[str, dict[str, float]] = {}
+    for name, answer in others:
+        mine = answer.content["transforms"]
+        same = [path for path, prior in first.content["transforms"].items() if mine.get(path) == prior]
+        found[name] = {path: _distance(first, answer, path) for path in same}
+    return found
+
+
+def _distance(first: Answer, answer: Answer, path: str) -> float:
+    one, other = (a.draws[:, a.names.index(path)] for a in (first, answer))
+    return float((other.mean() - one.mean()) / one.std(ddof=1))
+
+
+def in_words(moved: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Which parameters the choice between answers moves, those that move most first."""
+    found = []
+    for name, shifts in moved.items():
+        far = sorted((p for p in shifts if abs(shifts[p]) >= MOVED), key=lambda p: -abs(shifts[p]))
+        told = ", ".join(f"{path} by {shifts[path]:+.1f}" for path in far)
+        told = f"moves {told}" if far else f"moves no parameter by {MOVED:g} or more"
+        found.append(f"{name} {told} posterior SD")
+    return found
