@@ -101,7 +101,7 @@ def _tail(ordered: np.ndarray) -> Tail:
     excess = excess[excess > 0]
     n = len(excess)
     if n < 5:
-        return Tail(first, float("inf"), 0.0)
+        return Tail(first, float("inf") if n else 0.0, 0.0)
     grid = 30 + int(np.sqrt(n))
     quartile = excess[int(n / 4 + 0.5) - 1]
     b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile) + 1 / excess[-1]

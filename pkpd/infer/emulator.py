@@ -73,20 +73,23 @@ class Learnt(eqx.Module):
 
 @dataclass(frozen=True)
 class Emulator:
-    """A problem whose `seen` is what networks say, one for each arm."""
+    """A problem whose `seen` is what networks say, one for each arm that the evidence asks for."""
 
     problem: Problem
     coordinates: Coordinates
-    arms: Sequence[Learnt]
+    arms: Sequence[Learnt | None]
     shape: Sequence[Seen]
 
     def log_likelihood(self, x: Point) -> Float[Array, ""]:
         """The problem's log likelihood of what the networks say."""
-        seen = [
-            from_numbers(learnt(inputs(self.problem, self.coordinates, x, arm)), shape)
-            for learnt, arm, shape in zip(self.arms, self.problem.arms, self.shape, strict=True)
-        ]
+        seen = [self._seen(x, place) for place in range(len(self.arms))]
         return self.problem.weighted(self.problem.log_evidence(seen))
+
+    def _seen(self, x: Point, place: int) -> Seen:
+        learnt, arm, shape = self.arms[place], self.problem.arms[place], self.shape[place]
+        if learnt is None:
+            return shape
+        return from_numbers(learnt(inputs(self.problem, self.coordinates, x, arm)), shape)
 
 
 def inputs(problem: Problem, coordinates: Coordinates, x: Point, arm: Arm) -> Float[Array, " inputs"]:
@@ -124,9 +127,11 @@ def learn(
     seed: int = 0,
 ) -> Emulator:
     """The emulator that comes closest to examples: points, and for each arm the numbers seen there."""
-    shape = jax.eval_shape(problem.seen, jnp.asarray(points[0]))
+    shape, asked = jax.eval_shape(problem.seen, jnp.asarray(points[0])), problem.asked()
 
-    def arm(place: int) -> Learnt:
+    def arm(place: int) -> Learnt | None:
+        if not asked[place]:
+            return None
         taken = jax.vmap(lambda x: inputs(problem, coordinates, x, problem.arms[place]))(jnp.asarray(points))
         return _learnt(np.asarray(taken), seen[place], seed + place)
 

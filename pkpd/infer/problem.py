@@ -116,13 +116,13 @@ class Problem(eqx.Module):
     def seen(self, x: Point) -> list[Seen]:
         """What the model says of each arm, averaged over the virtual patients."""
         found: dict[int, Seen] = {}
-        for places in together(self.arms, self._asked()):
+        for places in together(self.arms, self.asked()):
             arms = [self.arms[place] for place in places]
             for place, arm, course in zip(places, arms, self._courses(x, arms), strict=True):
                 found[place] = self._seen(x, arm, course)
         return [found[place] for place in range(len(self.arms))]
 
-    def _asked(self) -> list[bool]:
+    def asked(self) -> list[bool]:
         """Whether the evidence needs what the model says of each arm."""
         told = [(arm.study, report.against) for arm in self.arms if arm.told for report in arm.reports]
         return [arm.told or (arm.study, arm.name) in told for arm in self.arms]

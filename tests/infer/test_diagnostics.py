@@ -49,6 +49,11 @@ def test_pareto_k_of_pareto_weights(shape):
     assert pareto_k(np.log(weights)) == pytest.approx(shape, abs=0.12)
 
 
+def test_equal_weights_have_no_tail():
+    assert pareto_k(np.zeros(100)) == 0.0
+    assert smoothed(np.zeros(100)) == pytest.approx(np.full(100, 0.01))
+
+
 def test_smoothed_weights_mean_what_the_weights_mean():
     """From N(0, 1) to N(0, 0.8^2), and to a wider one, whose weights have a heavy tail."""
     x = np.random.default_rng(3).standard_normal(20_000)

@@ -89,8 +89,9 @@ def test_the_posterior_is_that_of_quadrature(asked, exact):
 def test_a_wrong_emulator_costs_proposals_and_no_truth(asked, exact):
     problem, evaluate, normal, points, numbers = asked
     emulator = learn(problem, normal.coordinates, points, [numbers])
-    given = emulator.arms[0].given
-    wrong = eqx.tree_at(lambda arm: arm.given.mean, emulator.arms[0], given.mean + jnp.array([0.25, -0.25]))
+    (right,) = emulator.arms
+    assert right is not None
+    wrong = eqx.tree_at(lambda arm: arm.given.mean, right, right.given.mean + jnp.array([0.25, -0.25]))
     emulator = dataclasses.replace(emulator, arms=[wrong])
     grid = jnp.asarray(GRID[:, None])
     said = norm.logpdf(GRID) + np.array([emulator.log_likelihood(x) for x in grid])
@@ -102,6 +103,17 @@ def test_a_wrong_emulator_costs_proposals_and_no_truth(asked, exact):
     assert 0.3 < found.accepted < 0.8
     assert draws.points.mean() == pytest.approx(mean, abs=4 * spread / np.sqrt(size))
     assert draws.points.std() == pytest.approx(spread, rel=0.1)
+
+
+def test_an_arm_that_counts_for_nothing_is_not_learnt(asked):
+    problem, _, normal, points, numbers = asked
+    one, other = problem.arms[0], dataclasses.replace(problem.arms[0], name="other", weight=0.0)
+    both = dataclasses.replace(problem, arms=(one, other))
+    alone = learn(problem, normal.coordinates, points, [numbers])
+    emulator = learn(both, normal.coordinates, points, [numbers, numbers])
+    assert emulator.arms[1] is None
+    x = jnp.asarray([0.3])
+    assert emulator.log_likelihood(x) == alone.log_likelihood(x)
 
 
 def test_numbers_stand_for_what_is_seen():
