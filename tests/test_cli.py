@@ -41,7 +41,8 @@ def test_a_fit_tells_of_its_emulator():
         "rhat_max": 1.002,
         "ess_bulk_min": 1200.0,
         "ess_tail_min": 900.0,
-        "divergent": 0.0,
+        "divergent": 0.004,
+        "divergent_where": "where a is large",
         "steps_mean": 30.0,
         "laplace_gap": 0.5,
         "pareto_k": 0.9,
@@ -53,6 +54,7 @@ def test_a_fit_tells_of_its_emulator():
         in told
     )
     assert "the model accepted 82% of its proposals. R-hat 1.002" in told
+    assert "divergent 0.4% (where a is large), 30.0 leapfrog steps" in told
     del diagnostics["emulator"]
     assert quality(found, quick=False).startswith("R-hat 1.002")
 

@@ -15,8 +15,7 @@ from pkpd.records.answer import Answer
 
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
 OPEN = {
-    f"lissoni_network/{name}"
-    for name in ("no_potentiation", "exposure", "series", "weight_0", "weight_1")
+    f"lissoni_network/{name}" for name in ("no_potentiation", "exposure", "series", "weight_0", "weight_1")
 }
 
 

@@ -242,9 +242,10 @@ def quality(found: Any, quick: bool) -> str:
             f"likelihoods within {e['error']:.2f}, Pareto k {e['pareto_k']:.2f}, limit {TRUSTED:g}); "
             f"the model accepted {e['accepted']:.0%} of its proposals. "
         )
+    where = f" ({d['divergent_where']})" if d["divergent_where"] else ""
     return (
         f"{helped}R-hat {d['rhat_max']:.3f}, effective sample size {d['ess_bulk_min']:.0f} "
-        f"(tail {d['ess_tail_min']:.0f}), "
-        f"divergent {d['divergent']:.1%}, {d['steps_mean']:.1f} leapfrog steps per draw. {starts}; {noise}. "
+        f"(tail {d['ess_tail_min']:.0f}), divergent {d['divergent']:.1%}{where}, "
+        f"{d['steps_mean']:.1f} leapfrog steps per draw. {starts}; {noise}. "
         f"The normal approximation would be off by {d['laplace_gap']:.2f} SD (Pareto k {d['pareto_k']:.2f})."
     )

@@ -42,9 +42,25 @@ def summary(draws: Draws, names: Sequence[str]) -> dict[str, Any]:
         "ess_bulk_min": float(bulk.min()),
         "ess_tail_min": float(tail.min()),
         "divergent": float(draws.diverging.mean()),
+        "divergent_where": where_divergent(draws, names),
         "steps_mean": float(draws.steps.mean()),
         "ebfmi_min": float(np.min(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.var(energy, axis=1))),
     }
+
+
+def where_divergent(draws: Draws, names: Sequence[str]) -> str:
+    """Of which parameter the divergent iterations have other values than the rest, in words.
+
+    The one whose mean differs most, where that is by three standard errors and more.
+    """
+    points, diverging = draws.points.reshape(-1, len(names)), draws.diverging.reshape(-1).astype(bool)
+    if not diverging.any():
+        return ""
+    shift = (points[diverging].mean(axis=0) - points.mean(axis=0)) / points.std(axis=0)
+    top = int(np.argmax(np.abs(shift)))
+    if abs(shift[top]) * np.sqrt(diverging.sum()) < 3.0:
+        return "anywhere"
+    return f"where {names[top]} is {'large' if shift[top] > 0.0 else 'small'}"
 
 
 def _normal_ranks(values: np.ndarray) -> np.ndarray:

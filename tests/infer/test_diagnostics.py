@@ -13,6 +13,7 @@ from pkpd.infer.diagnostics import (
     pareto_k,
     smoothed,
     summary,
+    where_divergent,
 )
 from pkpd.infer.mode import Mode
 from pkpd.infer.prior import Prior, beta1_below
@@ -41,6 +42,16 @@ def test_chains_that_disagree_are_seen():
     wider = rng.standard_normal((4, 500, 1)) * np.array([1, 1, 1, 3])[:, None, None]
     assert summary(draws(apart), ["a"])["rhat_max"] > 1.2
     assert summary(draws(wider), ["a"])["rhat_max"] > 1.05  # same centre: only the folded ranks tell
+
+
+def test_where_divergent_iterations_are():
+    points = np.random.default_rng(5).standard_normal((4, 500, 2))
+    sample = draws(points)
+    assert where_divergent(sample, ["a", "b"]) == ""
+    small = sample._replace(diverging=points[..., 1] < -2.0)
+    assert where_divergent(small, ["a", "b"]) == "where b is small"
+    some = sample._replace(diverging=np.arange(500) % 100 == np.zeros((4, 1)))
+    assert where_divergent(some, ["a", "b"]) == "anywhere"
 
 
 @pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
