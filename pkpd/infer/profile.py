@@ -81,18 +81,24 @@ def _curve(
     place: int,
     places: np.ndarray,
 ) -> Curve:
-    """Climbs at each place, outwards from the mode, from where the last climb ended."""
+    """Climbs at each place, outwards from the mode, from where a straight line leads: along the ridge by the
+    metric at first, then through the ends of the last two climbs."""
     others = np.arange(len(mode)) != place
     scale = _inverse(metric[np.ix_(others, others)])
+    ridge = -scale @ metric[others, place]
     value, found = np.empty(len(places)), np.zeros(len(places), bool)
     middle = int(np.argmin(np.abs(places - mode[place])))
     top = mode
     for side in (range(middle, len(places)), range(middle - 1, -1, -1)):
-        point = top
+        point, slope = top, ridge
         for i in side:
-            point = np.where(others, point, places[i])
-            point[others], value[i], found[i] = _best(objective, point, others, scale)
-            top = point.copy() if i == middle else top
+            far = places[i] - point[place]
+            start = np.where(others, point, places[i])
+            start[others] += far * slope
+            end = start.copy()
+            end[others], value[i], found[i] = _best(objective, start, others, scale)
+            slope = (end - point)[others] / far if far else slope
+            point, top = end, end if i == middle else top
     return Curve(places, value - value.max(), found)
 
 
