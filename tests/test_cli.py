@@ -279,10 +279,16 @@ def test_answers_stand_side_by_side(run):
     assert set(parameters["stimulus.emax"]) == set(both)
     draws = [answer.draws[:, answer.names.index("memory.kmem")] for _, answer in map(load_answer, both)]
     shift = (draws[1].mean() - draws[0].mean()) / draws[0].std(ddof=1)
-    assert found["moved"][both[1]]["memory.kmem"] == pytest.approx(shift)
+    moved = found["moved"][both[1]]
+    assert moved["parameters"]["memory.kmem"] == pytest.approx(shift)
+    one, other = (alone["fits"][name] for name in both)
+    shift = 3.92 * (other["mean"] - one["mean"]) / (one["hi95"] - one["lo95"])
+    assert moved["outcomes"]["il2_alone, regression"] == pytest.approx(shift)
     _, out, _ = run("answers", *both)
     assert "9.1 (0.3 to 21.2) *" in out
-    assert "Against lissoni1995/joint, lissoni1995/exposure moves memory.kmem by -0.5 posterior SD." in out
+    assert "moves parameters: memory.kmem by -0.5 (posterior SD)" in out
+    assert "moves outcomes: " in out
+    assert "il2_alone, regression by +1.0" in out
 
 
 def test_answers_tells_every_one_that_is_missing(run):

@@ -14,8 +14,11 @@ from pkpd.records import load_answer, question_names, resolve
 from pkpd.records.answer import Answer
 
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
-OPEN = {
-    f"lissoni_network/{name}" for name in ("no_potentiation", "exposure", "series", "weight_0", "weight_1")
+OPEN = {f"lissoni_network/{name}" for name in ("exposure", "series", "weight_0", "weight_1")}
+
+MISSED = {
+    # What the direct contrast of melatonin says against a model in which it does not potentiate.
+    "lissoni_network/no_potentiation": {("L1994_BJC", "IL-2 + melatonin", "regression")},
 }
 
 
@@ -51,13 +54,16 @@ def test_other_virtual_patients_would_answer_the_same(stored):
     assert changes["estimate"] < 0.05
 
 
-def test_fitted_counts_are_reproduced(stored):
-    rows = [row for row in stored.answer.content["arms"] if row.get("weight", 1.0) > 0.0]
+def test_fitted_counts_are_reproduced_but_for_those_known_to_be_missed(stored):
+    content = stored.answer.content
+    rows = [row for row in content["arms"] if row.get("weight", 1.0) > 0.0]
     assert len(rows) == sum(len(arm.endpoints) for arm in stored.problem.arms if arm.told)
+    missed = set()
     for row in rows:
         low, high = clopper_pearson(row["events"], row["n"])
-        assert low <= row["predicted"] <= high
-        assert low <= row["posterior_mean"] <= high
+        if not all(low <= row[key] <= high for key in ("predicted", "posterior_mean")):
+            missed.add((row["study"], row["arm"], row["endpoint"]))
+    assert missed == MISSED.get(content["problem"]["name"], set())
 
 
 def test_melatonin_alone_is_told_to_equal_no_treatment(stored):

@@ -7,18 +7,21 @@ from pkpd.checks import Findings, InputError
 from pkpd.records.answer import Answer, load_answer
 from pkpd.records.question import Question
 
-MOVED = 0.5  # posterior standard deviations from which a parameter is told to have moved
+MOVED = 0.5  # posterior standard deviations from which something is told to have moved
+RARE = 1e-3  # a probability that differs by less has not moved, however sure the first answer is
 
 
 def beside(names: Sequence[str]) -> dict[str, Any]:
     """What stored answers say of the same outcomes and parameters, and what the choice between them moves.
 
-    `outcomes` and `parameters` have an entry by fit where it knows them; `moved` is the distance between
-    posterior means in posterior standard deviations of the first fit, on the scale on which the prior is
-    normal. Raises `InputError` with the faults of all answers.
+    `outcomes` and `parameters` have an entry by fit where it knows them; `moved` has by fit what differs from
+    the first one, as the distance between posterior means in posterior standard deviations of the first: of
+    each parameter with the same prior, on the scale on which that is normal, and of each outcome. Raises
+    `InputError` with the faults of all answers.
     """
     loaded = _loaded(names)
     answers = {question.name: answer for question, answer in loaded}
+    (first, *others), outcomes = answers, _outcomes(answers)
     return {
         "fits": {
             question.name: {
@@ -27,9 +30,15 @@ def beside(names: Sequence[str]) -> dict[str, Any]:
             }
             for question, answer in loaded
         },
-        "outcomes": _outcomes(answers),
+        "outcomes": outcomes,
         "parameters": _parameters(answers),
-        "moved": _moved(answers),
+        "moved": {
+            name: {
+                "parameters": _shifts(answers[first], answers[name]),
+                "outcomes": _shifts_of_outcomes(outcomes, first, name),
+            }
+            for name in others
+        },
     }
 
 
@@ -66,13 +75,22 @@ def _parameters(answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _moved(answers: Mapping[str, Answer]) -> dict[str, dict[str, float]]:
-    (_, first), *others = answers.items()
-    found: dict[str, dict[str, float]] = {}
-    for name, answer in others:
-        mine = answer.content["transforms"]
-        same = [path for path, prior in first.content["transforms"].items() if mine.get(path) == prior]
-        found[name] = {path: _distance(first, answer, path) for path in same}
+def _shifts(first: Answer, answer: Answer) -> dict[str, float]:
+    """Distances of the parameters that have the same prior in both answers."""
+    mine = answer.content["transforms"]
+    same = [path for path, prior in first.content["transforms"].items() if mine.get(path) == prior]
+    return {path: _distance(first, answer, path) for path in same}
+
+
+def _shifts_of_outcomes(outcomes: Sequence[Mapping[str, Any]], first: str, name: str) -> dict[str, float]:
+    """Distances of outcomes that both answers know, by their study, arm and endpoint."""
+    found = {}
+    for row in outcomes:
+        if {first, name} <= set(row["fits"]):
+            one, other = row["fits"][first], row["fits"][name]
+            sd = max((one["hi95"] - one["lo95"]) / 3.92, RARE)
+            label = ", ".join(row[key] for key in ("study", "arm", "endpoint") if row[key] != "predicted")
+            found[label] = (other["mean"] - one["mean"]) / sd
     return found
 
 
@@ -81,12 +99,13 @@ def _distance(first: Answer, answer: Answer, path: str) -> float:
     return float((other.mean() - one.mean()) / one.std(ddof=1))
 
 
-def in_words(moved: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Which parameters the choice between answers moves, those that move most first."""
+def in_words(moved: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """What the choice between answers moves, by how much, that which moves most first."""
     found = []
-    for name, shifts in moved.items():
-        far = sorted((p for p in shifts if abs(shifts[p]) >= MOVED), key=lambda p: -abs(shifts[p]))
-        told = ", ".join(f"{path} by {shifts[path]:+.1f}" for path in far)
-        told = f"moves {told}" if far else f"moves no parameter by {MOVED:g} or more"
-        found.append(f"{name} {told} posterior SD")
+    for name, kinds in moved.items():
+        for kind, shifts in kinds.items():
+            far = sorted((p for p in shifts if abs(shifts[p]) >= MOVED), key=lambda p: -abs(shifts[p]))
+            told = "; ".join(f"{path} by {shifts[path]:+.1f}" for path in far)
+            told = told or f"none by {MOVED:g} or more"
+            found.append(f"{name} moves {kind}: {told} (posterior SD)")
     return found
