@@ -30,5 +30,5 @@ class Nowhere:
 def same_density(now: float, then: float) -> None:
     """Raises `InputError` where the log density of what is kept is not today's."""
     if not abs(now - then) <= 1e-6 * (1.0 + abs(then)):
-        rule = "must hold draws of today's density (the code or the model has changed since)"
+        rule = "must be of today's density (the code or the model has changed since)"
         raise fail("keep", rule, f"{then:.6f} instead of {now:.6f}", "Choose an empty folder.")
