@@ -18,9 +18,9 @@ from pkpd.checks import InputError
 ROOT = Path(__file__).parents[1]
 
 
-def run(code: str, *arguments: object) -> str:
-    """What a fresh interpreter prints, whose programs are as users have them."""
-    environment = {name: v for name, v in os.environ.items() if name != "XLA_FLAGS"}
+def run(code: str, *arguments: object, plain: bool = False) -> str:
+    """What a fresh interpreter prints, whose programs are as users have them, or as those of the other tests."""
+    environment = {name: v for name, v in os.environ.items() if plain or name != "XLA_FLAGS"}
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     fresh = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert fresh.returncode == 0, fresh.stderr
@@ -115,7 +115,7 @@ def last(cl, cores):
 one, two = (jax.grad(last)(model.get("aldesleukin.cl"), cores) for cores in (1, 2))
 assert np.isclose(one, two, rtol=1e-10)
 """
-    run(code)
+    run(code, plain=True)
 
 
 def test_single_precision_stays_single_and_is_close() -> None:
@@ -133,7 +133,9 @@ model, regimen = load_model("neuroimmunotherapy"), "aldesleukin 3 MIU sc q24h x3
 outputs = simulate(model, regimen, [2.5, 9.0], sample_patients(model, 4, 1), outcomes=False).outputs
 print(json.dumps({name: [str(v.dtype), np.asarray(v, float).tolist()] for name, v in outputs.items()}))
 """
-    single, double = (json.loads(run(code.replace("PRECISION", f'"{p}"'))) for p in devices.PRECISIONS[::-1])
+    single, double = (
+        json.loads(run(code.replace("PRECISION", f'"{p}"'), plain=True)) for p in devices.PRECISIONS[::-1]
+    )
     assert {dtype for dtype, _ in single.values()} == {"float32"}
     assert {dtype for dtype, _ in double.values()} == {"float64"}
     for name, (_, values) in double.items():

@@ -82,24 +82,25 @@ class Problem(eqx.Module):
 
     def at(self, x: Point) -> Model:
         """The typical model at a point, without the deviations of studies."""
-        return self.model.replace(self._parameters(self.values(x)))
+        return self._typical(self.values(x))
 
     def in_arm(self, x: Point, arm: Arm) -> Model:
         """The model at a point as it is in an arm's study."""
-        return self.at(x).replace(self._shifted(x, arm))
+        values = self.values(x)
+        typical = self._typical(values)
+        return typical.replace(self._shifted(values, typical, arm))
 
-    def _shifted(self, x: Point, arm: Arm) -> dict[str, Array]:
+    def _typical(self, values: Mapping[str, Array]) -> Model:
+        return self.model.replace({path: v for path, v in values.items() if path in self.model.declared})
+
+    def _shifted(self, values: Mapping[str, Array], typical: Model, arm: Arm) -> dict[str, Array]:
         """The parameters by which an arm's study or histology differs."""
-        values, typical = self.values(x), self.at(x)
         found: dict[str, Array] = {}
         for level in self.levels:
             group = arm.study if level.by == "study" else arm.histology
             value = found.get(level.path, jnp.asarray(typical.get(level.path)))
             found[level.path] = level.shifted(value, values, group)
         return found
-
-    def _parameters(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        return {path: v for path, v in values.items() if path in self.model.declared}
 
     def looks(self, arm: Arm) -> tuple[float, ...]:
         """When an arm's survival is looked at, for its own reports and for those that compare to it."""
@@ -115,11 +116,14 @@ class Problem(eqx.Module):
 
     def seen(self, x: Point) -> list[Seen]:
         """What the model says of each arm, averaged over the virtual patients."""
-        found: dict[int, Seen] = {}
+        values, found = self.values(x), {}
+        typical = self._typical(values)
+        shifted = [self._shifted(values, typical, arm) for arm in self.arms]
         for places in together(self.arms, self.asked()):
-            arms = [self.arms[place] for place in places]
-            for place, arm, course in zip(places, arms, self._courses(x, arms), strict=True):
-                found[place] = self._seen(x, arm, course)
+            courses = self._courses(typical, places, [shifted[place] for place in places])
+            for place, course in zip(places, courses, strict=True):
+                own = individualise(typical.replace(shifted[place]), self.patients)
+                found[place] = self._seen(own, self.arms[place], course)
         return [found[place] for place in range(len(self.arms))]
 
     def asked(self) -> list[bool]:
@@ -127,21 +131,22 @@ class Problem(eqx.Module):
         told = [(arm.study, report.against) for arm in self.arms if arm.told for report in arm.reports]
         return [arm.told or (arm.study, arm.name) in told for arm in self.arms]
 
-    def _courses(self, x: Point, arms: Sequence[Arm]) -> list[Course]:
+    def _courses(
+        self, typical: Model, places: Sequence[int], shifted: Sequence[Mapping[str, Array]]
+    ) -> list[Course]:
         """What the outcomes see of individualised patients in arms that are computed together."""
+        arms = [self.arms[place] for place in places]
         alive = {e.time for arm in arms for e in arm.endpoints if e.time is not None}
         looks = sorted(alive.union(*(self.looks(arm) for arm in arms)))
-        typical = self.at(x)
 
-        def crowd(shifted: Mapping[str, Array], patients: Patients, events: Events) -> Course:
-            own = individualise(typical.replace(shifted), patients)
+        def crowd(values: Mapping[str, Array], patients: Patients, events: Events) -> Course:
+            own = individualise(typical.replace(values), patients)
             return courses(own, events, patients.count, self.origin, looks, self.solver)
 
-        shifted = [self._shifted(x, arm) for arm in arms]
         return in_one_crowd(crowd, self.patients, shifted, [arm.events for arm in arms])
 
-    def _seen(self, x: Point, arm: Arm, course: Course) -> Seen:
-        own, looks = individualise(self.in_arm(x, arm), self.patients), self.looks(arm)
+    def _seen(self, own: Model, arm: Arm, course: Course) -> Seen:
+        looks = self.looks(arm)
         table = log_table(own, course, arm.endpoints) if arm.endpoints else None
         wanted = [look for report in arm.reports for look in report.outputs]
         alive = log_alive(own, course, looks) if looks else jnp.zeros(0)

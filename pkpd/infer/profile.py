@@ -12,7 +12,7 @@ from pkpd.infer.mode import Gradient
 
 REACH = (1.0, 2.0, 3.0)  # posterior standard deviations from the mode
 BOX = 4.0  # prior standard deviations, within which the likelihood's profile stays
-FLAT = 0.02  # largest slope, per prior standard deviation, of a point that counts as found
+NEAR = 0.03  # slope, per standard deviation of the other parameters, where a climb ends
 DROP = 1.9207  # half the 95 % quantile of chi-square with one degree of freedom
 
 
@@ -28,6 +28,9 @@ class Curve(NamedTuple):
         """Where the curve has fallen by 1.92, the 95 % interval of a likelihood; None where it has not."""
         top = int(np.argmax(self.drop))
         return _crossing(self, range(top, -1, -1)), _crossing(self, range(top, len(self.places)))
+
+
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 class Profile(NamedTuple):
@@ -53,39 +56,42 @@ def profile(
     sd = min(1.0, float(np.sqrt(max(inverse[place, place], 1e-6))))
     places = mode[place] + sd * np.array([-r for r in reversed(REACH)] + [0.0, *REACH])
     places = np.unique(np.clip(places, -BOX, BOX))
-    others = np.arange(len(mode)) != place
+    posterior, flatter = _posterior(density), curvature - 0.95 * np.eye(len(mode))
+    return Profile(
+        _curve(posterior, mode, curvature, place, places),
+        _curve(_likelihood(posterior, place), mode, flatter, place, places),
+    )
 
+
+def _posterior(density: Gradient) -> Objective:
     def posterior(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = density(jnp.asarray(x))
         return float(value), np.asarray(slope)
 
+    return posterior
+
+
+def _likelihood(posterior: Objective, place: int) -> Objective:
+    """The log likelihood of a point whose other parameters are pressed into the box."""
+
     def likelihood(u: np.ndarray) -> tuple[float, np.ndarray]:
+        others = np.arange(len(u)) != place
         x = np.where(others, BOX * np.tanh(u / BOX), u)
         value, slope = posterior(x)
         stretch = np.where(others, 1.0 - np.tanh(u / BOX) ** 2, 1.0)
         return value + 0.5 * float(x @ x), (slope + x) * stretch
 
-    eye = np.eye(len(mode))
-    metrics = curvature, curvature - eye + 0.05 * eye
-    curves = (
-        _curve(objective, mode, metric, place, places)
-        for objective, metric in zip((posterior, likelihood), metrics, strict=True)
-    )
-    return Profile(*curves)
+    return likelihood
 
 
 def _curve(
-    objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
-    mode: np.ndarray,
-    metric: np.ndarray,
-    place: int,
-    places: np.ndarray,
+    objective: Objective, mode: np.ndarray, metric: np.ndarray, place: int, places: np.ndarray
 ) -> Curve:
     """Climbs at each place, outwards from the mode, from where a straight line leads: along the ridge by the
     metric at first, then through the ends of the last two climbs."""
     others = np.arange(len(mode)) != place
-    scale = _inverse(metric[np.ix_(others, others)])
-    ridge = -scale @ metric[others, place]
+    half = _half_inverse(metric[np.ix_(others, others)])
+    ridge = -half @ half.T @ metric[others, place]
     value, found = np.empty(len(places)), np.zeros(len(places), bool)
     middle = int(np.argmin(np.abs(places - mode[place])))
     top = mode
@@ -93,43 +99,44 @@ def _curve(
         point, slope = top, ridge
         for i in side:
             far = places[i] - point[place]
-            start = np.where(others, point, places[i])
-            start[others] += far * slope
-            end = start.copy()
-            end[others], value[i], found[i] = _best(objective, start, others, scale)
+            end = np.where(others, point, places[i])
+            end[others] += far * slope
+            end, value[i], found[i] = _best(objective, end, others, half)
             slope = (end - point)[others] / far if far else slope
             point, top = end, end if i == middle else top
     return Curve(places, value - value.max(), found)
 
 
 def _best(
-    objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
-    point: np.ndarray,
-    others: np.ndarray,
-    scale: np.ndarray,
+    objective: Objective, point: np.ndarray, others: np.ndarray, half: np.ndarray
 ) -> tuple[np.ndarray, float, bool]:
-    """The other parameters at the best point, its value, and whether it is one."""
+    """The best point by the other parameters, its value, and whether it is one.
+
+    The other parameters move by `half @ w`, so that a normal density is as steep in all directions of `w`.
+    """
     from scipy.optimize import minimize
 
-    def negative(rest: np.ndarray) -> tuple[float, np.ndarray]:
+    def at(w: np.ndarray) -> np.ndarray:
         x = point.copy()
-        x[others] = rest
-        value, slope = objective(x)
-        return (-value, -slope[others]) if np.isfinite(value) else (1e10, np.zeros(len(rest)))
+        x[others] += half @ w
+        return x
 
-    start = point[others]
-    if not len(start):
-        return start, -negative(start)[0], True
-    options = {"gtol": FLAT / 2, "maxiter": 300, "hess_inv0": scale}
+    def negative(w: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = objective(at(w))
+        return (-value, -slope[others] @ half) if np.isfinite(value) else (1e10, np.zeros(len(w)))
+
+    start = np.zeros(len(half))
+    if not len(half):
+        return point, -negative(start)[0], True
+    options = {"gtol": NEAR, "norm": 2.0, "maxiter": 300}
     done = minimize(negative, start, jac=True, method="BFGS", options=options)
-    return done.x, -float(done.fun), bool(np.max(np.abs(done.jac)) < FLAT)
+    return at(done.x), -float(done.fun), bool(np.linalg.norm(done.jac) <= NEAR)
 
 
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """The inverse of a matrix whose eigenvalues are made positive."""
+def _half_inverse(matrix: np.ndarray) -> np.ndarray:
+    """What times its transpose is the inverse of a matrix, whose eigenvalues are made positive."""
     values, vectors = np.linalg.eigh(matrix)
-    half = vectors / np.sqrt(np.maximum(values, 0.05))
-    return half @ half.T
+    return vectors / np.sqrt(np.maximum(values, 0.05))
 
 
 def _crossing(curve: Curve, order: Sequence[int]) -> float | None:

@@ -120,18 +120,19 @@ def first_dose(model: Model, jumps: Jumps) -> dict[str, Array]:
     given = jumps.time if jumps.absent is None else jnp.where(jumps.absent, jnp.inf, jumps.time)
     found = {}
     for drug in model.drugs:
-        times = [given[i] for i, s in enumerate(jumps.state) if s.startswith(f"{drug.name}.")]
-        found[drug.name] = earliest(times) if times else jnp.full(jumps.time.shape[1:], jnp.inf)
+        mine = [i for i, state in enumerate(jumps.state) if state.startswith(f"{drug.name}.")]
+        found[drug.name] = earliest(given[np.array(mine)]) if mine else jnp.full(given.shape[1:], jnp.inf)
     return found
 
 
-def earliest(times: Sequence[Array]) -> Array:
-    """The smallest of some arrays, by comparisons: a reduction finds its place by equality, which rounding
-    can break after a compiler has computed a value twice, and then its gradient is 0/0."""
-    found = times[0]
-    for time in times[1:]:
-        found = jnp.where(time < found, time, found)
-    return found
+def earliest(times: Array) -> Array:
+    """The smallest along the first axis, by comparisons of pairs: a reduction finds its place by equality,
+    which rounding can break after a compiler has computed a value twice, and then its gradient is 0/0."""
+    while len(times) > 1:
+        half = len(times) // 2
+        first, second, odd = times[:half], times[half : 2 * half], times[2 * half :]
+        times = jnp.concatenate([jnp.where(second < first, second, first), odd])
+    return times[0]
 
 
 def clock(time: Array, first: dict[str, Array]) -> dict[str, Array]:
