@@ -285,10 +285,17 @@ def test_answers_stand_side_by_side(run):
     shift = 3.92 * (other["mean"] - one["mean"]) / (one["hi95"] - one["lo95"])
     assert moved["outcomes"]["il2_alone, regression"] == pytest.approx(shift)
     _, out, _ = run("answers", *both)
+    heads = [line.split() for line in out.splitlines() if line.startswith((" study", " parameter"))]
+    assert [line[-2:] for line in heads] == [["joint", "exposure"]] * 2
     assert "9.1 (0.3 to 21.2) *" in out
     assert "moves parameters: memory.kmem by -0.5 (posterior SD)" in out
     assert "moves outcomes: " in out
     assert "il2_alone, regression by +1.0" in out
+
+
+def test_answers_of_one_name_are_told_apart_by_their_folders(run):
+    _, out, _ = run("answers", "lissoni1995/joint", "lissoni_network/joint")
+    assert next(line for line in out.splitlines() if line.startswith(" study")).count("/joint") == 2
 
 
 def test_answers_tells_every_one_that_is_missing(run):

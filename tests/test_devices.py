@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(code: str, *arguments: object, plain: bool = False) -> str:
-    """What a fresh interpreter prints, whose programs are as users have them, or as those of the other tests."""
+    """What a fresh interpreter prints; its programs are as users have them, or `plain` as those of tests."""
     environment = {name: v for name, v in os.environ.items() if plain or name != "XLA_FLAGS"}
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     fresh = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)

@@ -52,13 +52,19 @@ def answers(
         typer.echo(f"{name}: {fit['title']}")
     rows = [[*_fact(row), *(_said(row, name) for name in names)] for row in found["outcomes"]]
     title = "Posterior mean and 95 % (* not fitted); probabilities in per cent"
-    table(f"\n{title}", ["study", "arm", "endpoint", "observed", *names], rows)
+    table(f"\n{title}", ["study", "arm", "endpoint", "observed", *_short(names)], rows)
     rows = [[p["parameter"], p["unit"], *(_span(p, name) for name in names)] for p in found["parameters"]]
-    table("Parameters: mode, 95 % and contraction", ["parameter", "unit", *names], rows)
+    table("Parameters: mode, 95 % and contraction", ["parameter", "unit", *_short(names)], rows)
     for words in in_words(found["moved"]):
         typer.echo(f"Against {names[0]}, {words}.")
     typer.echo(DISCLAIMER)
     return None
+
+
+def _short(names: list[str]) -> list[str]:
+    """Names of fits without their folders, where that tells them apart."""
+    short = [name.rpartition("/")[2] for name in names]
+    return short if len(set(short)) == len(names) else names
 
 
 def _fact(row: dict[str, Any]) -> list[object]:
