@@ -156,12 +156,13 @@ class _Chain(NamedTuple):
 
 class _Mover(NamedTuple):
     """What moves a chain: its start on the emulator from a seed, a proposal with whether it diverged and its
-    steps, the same state on this emulator, and the gain at standardised coordinates."""
+    steps, the same state on this emulator, and at standardised coordinates the gain and the log density."""
 
     settled: Callable[[int], HMCState]
     proposed: Callable[[HMCState], tuple[HMCState, Array, Array]]
     renewed: Callable[[HMCState], HMCState]
     gain: Callable[[Array], float]
+    density: Callable[[Array], float]
 
 
 def _mover(
@@ -202,11 +203,15 @@ def _mover(
         found = float(evaluate(emulator.problem.patients, x).log_likelihood) - float(emulated(x))
         return found if np.isfinite(found) else -np.inf
 
-    return _Mover(settled, proposed, renewed, gain)
+    energy = jax.jit(potential)
+    return _Mover(settled, proposed, renewed, gain, lambda u: gain(u) - float(energy(u)))
 
 
 def _run(mover: _Mover, settings: Settings, say: Progress, keep: Keep, tag: str) -> list[np.ndarray]:
-    """What the blocks of all chains show [chains, iterations, ...], after they have settled."""
+    """What the blocks of all chains show [chains, iterations, ...], after they have settled.
+
+    Raises `InputError` where what is kept is of another density.
+    """
     total = SETTLE + settings.draws
     blocks: list[list[np.ndarray]] = []
     chains: list[_Chain] = []
@@ -216,7 +221,7 @@ def _run(mover: _Mover, settings: Settings, say: Progress, keep: Keep, tag: str)
         say(f"sampling: {done} of {total} iterations in each chain", 0.5 + 0.5 * done / total)
         if kept := keep.read(f"{tag}-{block}"):
             blocks.append(kept[:SHOWN])
-            last = kept
+            last, chains = kept, []
             continue
         chains = chains or _begun(mover, settings, last)
         moved = in_threads(
@@ -227,6 +232,8 @@ def _run(mover: _Mover, settings: Settings, say: Progress, keep: Keep, tag: str)
         chains = [chain for chain, _ in moved]
         blocks.append([np.array(column) for column in zip(*(rows for _, rows in moved), strict=True)])
         keep.write(f"{tag}-{block}", [*blocks[-1], *_packed(chains)])
+    if not chains:
+        same_density(mover.density(jnp.asarray(last[0][0, -1])), float(last[1][0, -1]))
     return [np.concatenate(v, axis=1)[:, SETTLE:total] for v in zip(*blocks, strict=True)]
 
 
@@ -274,6 +281,6 @@ def _block(mover: _Mover, chain: _Chain, seed: tuple[int, ...]) -> tuple[_Chain,
             here = {name: getattr(chain.state, name) for name in ("z", "z_grad", "potential_energy")}
             chain = chain._replace(state=state._replace(**here))
         density = chain.gain - float(chain.state.potential_energy)
-        energy = float(state.energy) - chain.gain
+        energy = float(state.energy - state.potential_energy) - density
         rows.append((chain.state.z, density, diverging, steps, energy, accepted, gain))
     return chain, [np.array(column) for column in zip(*rows, strict=True)]

@@ -104,19 +104,19 @@ def inputs(problem: Problem, coordinates: Coordinates, x: Point, arm: Arm) -> Fl
 def to_numbers(seen: Seen) -> Float[Array, " numbers"]:
     """What a model says of an arm as numbers that change smoothly."""
     table = None if seen.table is None else jnp.logaddexp(seen.table, math.log(RARE))
-    hazard = jnp.log(RARE - seen.log_alive)
+    hazard = jnp.log(RARE - jnp.diff(seen.log_alive, prepend=0.0))
     return ravel_pytree((table, hazard, seen.means))[0]
 
 
 def from_numbers(numbers: Float[Array, " numbers"], like: Seen) -> Seen:
-    """What a model says of an arm from its numbers, the table such that it sums to one.
+    """What a model says of an arm from its numbers: the table sums to one, and survival only falls.
 
     `like` has the shapes.
     """
     blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape), (like.table, like.log_alive, like.means))
     table, hazard, means = ravel_pytree(blank)[1](numbers)
     table = None if table is None else table - logsumexp(table)
-    return Seen(table, RARE - jnp.exp(hazard), means, like.looks)
+    return Seen(table, -jnp.cumsum(jnp.exp(hazard)), means, like.looks)
 
 
 def learn(

@@ -1,4 +1,8 @@
-"""Variants of a question compared by what each says of a study that it has not seen."""
+"""Variants of a question compared by what each says of a study that it has not seen.
+
+Not seen is what counts for the study. Where the evidence does not exclude that patients are in two studies,
+some may be in one that was seen.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,6 +11,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from numpyro.diagnostics import effective_sample_size
+from scipy.stats import norm, t
 
 from pkpd.checks import fail
 from pkpd.infer.predict import along
@@ -45,18 +51,24 @@ class Left(NamedTuple):
 
 
 def score_left_out(
-    problem: Problem, evaluate: Evaluate, study: str, draws: Float[np.ndarray, "draws params"]
+    problem: Problem, evaluate: Evaluate, study: str, draws: Float[np.ndarray, "chains draws params"]
 ) -> Left:
     """Of a study, by the problem's evaluator, under `draws` of the posterior of `without(problem, study)`."""
     mine = [arm.study == study and arm.told for arm in problem.arms]
-    logs = along(evaluate, problem.patients, draws).by_arm[:, mine].sum(axis=1)
+    flat = draws.reshape(-1, draws.shape[-1])
+    logs = along(evaluate, problem.patients, flat).by_arm[:, mine].sum(axis=1)
     score = log_mean(logs)
     relative = np.exp(logs - score)
-    return Left(score, float(relative.std(ddof=1) / np.sqrt(len(logs))))
+    size = float(effective_sample_size(relative.reshape(draws.shape[:2])))
+    return Left(score, float(relative.std(ddof=1) / np.sqrt(min(size, len(logs)))))
 
 
 class Compared(NamedTuple):
-    """Difference of two variants' log scores over studies, its standard error, and what may be said."""
+    """Difference of two variants' log scores over studies, its standard error, and what may be said.
+
+    A preference takes what two standard errors are where there are many studies: with few of them the
+    standard error is itself uncertain, and more is needed (Student's t).
+    """
 
     difference: float
     error: float
@@ -72,7 +84,12 @@ def compare(names: tuple[str, str], first: Mapping[str, Left], second: Mapping[s
     total = float(gaps.sum())
     error = float(np.sqrt(len(gaps)) * gaps.std(ddof=1)) if len(gaps) > 1 else float("inf")
     told = f"{total:+.1f} (standard error {error:.1f}, {len(gaps)} studies)"
-    if abs(total) < 2.0 * error:
+    if not abs(total) > (_enough(len(gaps)) * error if len(gaps) > 1 else np.inf):
         return Compared(total, error, f"{names[0]} and {names[1]}: no preference, {told}")
     better = names[0] if total > 0.0 else names[1]
     return Compared(total, error, f"{better} predicts studies that it has not seen better: {told}")
+
+
+def _enough(studies: int) -> float:
+    """How many standard errors a sum over studies is from zero as rarely as a normal number is two."""
+    return float(t.ppf(norm.cdf(2.0), studies - 1))

@@ -45,7 +45,10 @@ class Level:
     @property
     def effects(self) -> tuple[str, ...]:
         """The names of all groups' `z`."""
-        return tuple(self.effect(group) for group in self.groups if group != self.reference)
+        return tuple(self.effect(group) for group in self.groups if not self._typical(group))
+
+    def _typical(self, group: str) -> bool:
+        return bool(self.reference) and group == self.reference
 
     def priors(self) -> dict[str, Prior]:
         """The priors of what the level adds to a problem."""
@@ -58,7 +61,7 @@ class Level:
 
     def shifted(self, value: Scalar, values: Mapping[str, Array], group: str) -> Float[Array, ""]:
         """A parameter's value in a group."""
-        if group == self.reference:
+        if self._typical(group):
             return jnp.asarray(value)
         shift = self.shift(values, group)
         if self.scale == "log":
@@ -67,6 +70,6 @@ class Level:
 
     def shift(self, values: Mapping[str, Array], group: str) -> Float[Array, ""]:
         """By how much a group deviates, on the scale of the deviation."""
-        if group == self.reference:
+        if self._typical(group):
             return jnp.zeros(())
         return (values[self.sd] if self.pooled else self.spread) * values[self.effect(group)]

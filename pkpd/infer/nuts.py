@@ -116,12 +116,12 @@ def _blocks(
         name = f"{shape[0]}-{warmup}-{seed}-{block}"
         if kept := keep.read(name):
             found, state = kept[:SEEN], jax.tree.unflatten(structure, kept[SEEN:])
+            if not resumed:
+                same_density(-float(jax.jit(potential)(state.z[0])), -float(state.potential_energy[0]))
             resumed = True
         else:
-            if resumed:
-                same_density(-float(jax.jit(potential)(state.z[0])), -float(state.potential_energy[0]))
             state, seen = run(state)
-            found, resumed = [np.asarray(v) for v in seen], False
+            found = [np.asarray(v) for v in seen]
             keep.write(name, [*found, *map(np.asarray, jax.tree.leaves(state))])
         yield found
 

@@ -71,7 +71,8 @@ def class_of(events: Events) -> str:
 def rows_of(problem: Problem, found: Along, baseline: Baseline, seed: int = 0) -> list[dict[str, Any]]:
     """A row for each number of the arms of a problem: what is predicted, and the score where it is known.
 
-    Intervals are those of the share of events among the arm's patients, or of a report's number.
+    Intervals are those of the share of events among the arm's patients, or of what is expected of a report's
+    number, without its sampling error.
     """
     rng = np.random.default_rng(seed)
     return [
@@ -91,15 +92,16 @@ def _row(
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     row = {"study": arm.study, "arm": arm.name, "endpoint": endpoint, "n": arm.n, "events": events}
+    unscored = dict.fromkeys(("p_observed", "log_score", "pit", "baseline_log_score"))
     levels = {"lo50": 0.25, "hi50": 0.75, "lo95": 0.025, "hi95": 0.975}
     row["mean"] = float(draws.mean())
     if value is not None:
         spans = {key: float(np.quantile(draws, level)) for key, level in levels.items()}
-        return row | spans | {"value": value, "p_observed": None, "log_score": None, "pit": None}
+        return row | spans | {"value": value, **unscored}
     masses = predictive(draws, arm.n)
     row |= {key: quantile(masses, level) / arm.n for key, level in levels.items()}
     if events is None:
-        return row | {"p_observed": None, "log_score": None, "pit": None}
+        return row | unscored
     simple = baseline.predictive(endpoint, class_of(arm.events), arm.n)
     return row | {
         "p_observed": float(masses[events]),

@@ -35,7 +35,7 @@ def test_the_score_is_the_integral_over_a_new_deviation():
     expected = np.log(np.trapezoid(chance * norm.pdf(z), z))
     draws = np.tile(np.array([0.1, float(norm.ppf(0.8)), -0.5, 0.0]), (600, 1))
     draws[:, 3] = np.random.default_rng(3).standard_normal(600)
-    found = score_left_out(problem, evaluator(problem), "two", draws)
+    found = score_left_out(problem, evaluator(problem), "two", draws.reshape(4, 150, 4))
     assert found.log_score == pytest.approx(expected, abs=4 * found.error)
     assert 0.0 < found.error < 0.2
 
@@ -54,6 +54,23 @@ def test_a_small_difference_is_no_preference():
 def test_a_large_difference_names_the_better_one():
     found = compare(("a", "b"), lefts(-2.0, -3.0, -1.0), lefts(-4.0, -5.1, -3.2))
     assert found.words.startswith("a predicts studies that it has not seen better: +6.3")
+
+
+def test_two_standard_errors_over_few_studies_are_no_preference():
+    """Over four studies 3.3 are as rare as two over many."""
+    gaps = np.array([1.0, 0.5, 0.1, 0.4])
+    found = compare(("a", "b"), lefts(*gaps), lefts(0.0, 0.0, 0.0, 0.0))
+    assert 2.0 < found.difference / found.error < 3.3
+    assert "no preference" in found.words
+    found = compare(("a", "b"), lefts(*(gaps + 0.3)), lefts(0.0, 0.0, 0.0, 0.0))
+    assert found.difference / found.error > 3.4
+    assert found.words.startswith("a predicts")
+
+
+def test_equal_variants_and_a_single_study_are_no_preference():
+    for scores in ((-1.0, -2.0), (-1.0,)):
+        assert "no preference" in compare(("a", "b"), lefts(*scores), lefts(*scores)).words
+    assert "no preference" in compare(("a", "b"), lefts(-1.0), lefts(-9.0)).words
 
 
 def test_variants_of_other_data_are_not_compared():
