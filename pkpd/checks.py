@@ -52,7 +52,9 @@ class Findings:
         """Take over the faults of a nested check, prefixed with `place`."""
         for fault in error.faults:
             inner = f"{place}.{fault.place}" if place and fault.place else place or fault.place
-            self.faults.append(Fault(inner, fault.rule, fault.value, fault.hint, fault.file or self.file))
+            told = Fault(inner, fault.rule, fault.value, fault.hint, fault.file or self.file)
+            if told not in self.faults:
+                self.faults.append(told)
 
     def raise_if_any(self) -> None:
         if self.faults:

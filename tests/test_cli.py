@@ -227,10 +227,11 @@ def test_doctor(run):
     assert {"versions", "devices", "cores"} <= set(json.loads(out))
 
 
-NEW = """study,arm,endpoint,n,events,regimen
-new,double,CR+PR,40,9,aldesleukin 6 MIU sc q24h x28 + melatonin 40 mg po q24h x28
-new,double,surv_1y,40,,aldesleukin 6 MIU sc q24h x28 + melatonin 40 mg po q24h x28
-new,control,CR+PR,38,0,control
+NEW = """study,arm,endpoint,n,events,regimen,excludes
+new,double,CR+PR,40,9,aldesleukin 6 MIU sc q24h x28 + melatonin 40 mg po q24h x28,
+new,double,surv_1y,40,,aldesleukin 6 MIU sc q24h x28 + melatonin 40 mg po q24h x28,
+new,control,CR+PR,38,0,control,
+more,control,CR+PR,60,0,control,L1995_SCC/supportive care
 """
 
 
@@ -240,20 +241,21 @@ def test_predict_scores_what_is_known_and_predicts_the_rest(run, tmp_path):
     code, out, err = run(*words, "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    known, unknown, control = found["rows"]
+    known, unknown, control, same = found["rows"]
     assert known["lo95"] <= known["lo50"] <= known["mean"] <= known["hi50"] <= known["hi95"]
     assert known["log_score"] == pytest.approx(np.log(known["p_observed"]))
     assert 0.0 <= known["pit"] <= 1.0
     assert unknown["log_score"] is None
     assert unknown["mean"] > 0.1
     assert control["mean"] < 0.05
+    assert (control["fitted"], same["fitted"]) == ([], ["L1995_SCC/supportive care"])
     assert found["summary"]["rows"] == 2
     assert found["summary"]["difference_ci95"] is None
     assert set(found["summary"]["studies"]) == {"new"}
 
 
 def test_predict_tells_every_fault_of_the_arms(run, tmp_path):
-    (tmp_path / "bad.csv").write_text(NEW.replace("control\n", "contrl\n").replace(",9,", ",41,"), "utf-8")
+    (tmp_path / "bad.csv").write_text(NEW.replace("control,\n", "contrl,\n").replace(",9,", ",41,"), "utf-8")
     code, out, err = run("predict", "lissoni1995/exposure", "--arms", "bad.csv")
     assert (code, out) == (2, "")
     assert "line 2, events: must not exceed n = 40" in err
@@ -302,6 +304,9 @@ def test_answers_tells_every_one_that_is_missing(run):
     code, out, err = run("answers", "lissoni1995/joint", "lissoni1995/exposur", "lissoni_network/none")
     assert (code, out) == (2, "")
     assert err.count("must be") == 2
+    code, out, err = run("answers", "lissoni1995/joint", "lissoni1995/joint")
+    assert (code, out) == (2, "")
+    assert 'FIT: must be given once, but is "lissoni1995/joint"' in err
 
 
 @pytest.mark.slow

@@ -5,10 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pkpd.catalogue import load_model
 from pkpd.checks import InputError
 from pkpd.infer.levels import Level
+from pkpd.infer.predict import thin
+from pkpd.infer.prior import Prior
 from pkpd.likelihood.reports import HazardRatio, KaplanMeier, Mean, MedianSurvival
-from pkpd.records import load_question, resolve
+from pkpd.records import load_answer, load_question, resolve
+from pkpd.records.answer import posterior_models
 
 HEAD = "study,arm,endpoint,n,events,value,se,time,regimen,histology,weight,pool,source,at\n"
 TREATED = "aldesleukin 3 MIU sc q24h x2"
@@ -40,8 +44,8 @@ LEVELS = """[studies]
 
 @pytest.fixture
 def ask(tmp_path):
-    def asked(extra="", rows=ROWS):
-        (tmp_path / "arms.csv").write_text(HEAD + "\n".join(rows) + "\n", "utf-8")
+    def asked(extra="", rows=ROWS, head=HEAD):
+        (tmp_path / "arms.csv").write_text(head + "\n".join(rows) + "\n", "utf-8")
         path = tmp_path / "question.toml"
         path.write_text(QUESTION + extra, "utf-8")
         return resolve(load_question(path))
@@ -93,6 +97,17 @@ def test_deviations_are_on_the_scale_of_the_prior(ask, path, prior, scale):
     assert level.scale == scale
 
 
+def test_draws_of_a_fit_with_levels_are_those_of_a_typical_study():
+    models, origin = posterior_models("lissoni_network/joint", load_model("neuroimmunotherapy_direct"), 3)
+    _, answer = load_answer("lissoni_network/joint")
+    assert (len(models), origin) == (3, 7.0)
+    for model, row in zip(models, thin(answer.draws, 3), strict=True):
+        for name, x in zip(answer.names, row, strict=True):
+            if name in model.declared:
+                value = Prior(*answer.content["transforms"][name]).natural(jnp.asarray(x))
+                assert float(model.get(name)) == pytest.approx(float(value), rel=1e-12)
+
+
 def test_kinds_of_a_response_are_one_outcome(ask):
     arm = ask().problem.arms[2]
     assert [e.kinds for e in arm.endpoints] == [("pr",), ("cr",)]
@@ -111,7 +126,7 @@ def test_kinds_of_a_response_are_one_outcome(ask):
         ),
         (
             '[histologies]\n"tumour.kg" = { sd = 1, reference = "lungs" }',
-            'histologies.tumour.kg.reference: must be one of the evidence, lung, kidney, but is "lungs"',
+            'histologies.tumour.kg.reference: must be a histology of the evidence, but is "lungs"',
         ),
         (
             '[studies]\n"tumour.kg" = { sd = 1 }',
@@ -132,6 +147,30 @@ def test_overlap_counts_twice_only_when_it_is_said(ask):
     assert "weight: must be at most 0.5 beside" in fault
     assert "patients of pool p may count twice" in fault
     assert ask(extra + "overlap = true").problem.arms[2].weight == 1.0
+
+
+def test_overlap_does_not_allow_what_is_excluded(ask):
+    rows = [ROWS[2] + ",", "F,x,CR+PR,30,0,,,,none,,,,Paper F 1990;6:1-2,Table 1,A"]
+    head = HEAD.replace("at\n", "at,excludes\n")
+    (fault,) = faults(ask, "[weights]\noverlap = true\n", rows=rows, head=head)
+    assert "must not stand beside a study that it excludes" in fault
+
+
+@pytest.mark.parametrize("other", ["z", "y"])
+def test_a_hazard_ratio_to_an_arm_that_is_missing_or_at_fault(ask, other):
+    rows = [
+        f"E,x,hr({other}),30,,0.6,0.2,2 y,none,,,,Paper E 1990;5:1-2,Table 1",
+        "E,y,CR+PR,30,31,,,,none,,,,Paper E 1990;5:1-2,Table 1",
+    ]
+    found = faults(ask, rows=rows)
+    assert any("must not exceed n = 30" in fault for fault in found)
+    assert any("must name another arm of the study" in fault for fault in found) == (other == "z")
+
+
+def test_histologies_differ_only_where_they_are_known(ask):
+    rows = ["F,x,CR+PR,30,0,,,,none,,,,Paper F 1990;6:1-2,Table 1"]
+    (fault,) = faults(ask, '[histologies]\n"tumour.kkill" = { sd = 0.5 }\n', rows=rows)
+    assert "histologies.tumour.kkill: must be of arms whose histology is known" in fault
 
 
 def test_weights_name_studies_or_arms(ask):

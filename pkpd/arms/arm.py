@@ -104,7 +104,8 @@ def _weight(row: Row, findings: Findings) -> float:
     if not row["weight"]:
         return 1.0
     rule = "must lie between 0 and 1"
-    weight = number(row, "weight", findings, rule, lambda value: 0 <= value <= 1)
+    hint = "It is the power of the arm's likelihood: 1 counts in full, 0 not at all."
+    weight = number(row, "weight", findings, rule, lambda value: 0 <= value <= 1, hint)
     return 0.0 if weight is None else weight
 
 

@@ -13,6 +13,8 @@ from pkpd.checks import Findings
 from pkpd.units import UnitError, factor
 
 DAYS = {"h": 1 / 24, "d": 1.0, "wk": 7.0, "mo": 30.4375, "y": 365.0}
+MOST = 1_000_000  # patients of an arm
+LONGEST = 36_525.0  # days: a hundred years
 TIME_RULE = 'must be a time such as "90 d" or "6 mo"'
 TIME_HINT = "Units of time: h, d, wk, mo (30.4375 d), y (365 d)."
 _AMOUNT = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
@@ -21,12 +23,16 @@ _UNIT = "|".join(DAYS)
 
 
 def whole(row: Row, column: str, findings: Findings, least: int) -> int | None:
-    """A whole number of patients, at least `least`."""
+    """A whole number of patients, at least `least` and at most `MOST`."""
     text = row[column]
-    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least:
-        return int(text)
-    hint = "Give the number of patients, not a percentage." if "%" in text or "." in text else ""
-    findings.add(row.place(column), f"must be a whole number from {least}", text, hint)
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if value is not None and least <= value <= MOST:
+        return value
+    share = "%" in text or "." in text
+    hint = "Give the number of patients, not a percentage or a fraction." if share else "Count patients."
+    many = text.isdigit() and int(text) > MOST
+    rule = f"must be at most {MOST}" if many else f"must be a whole number from {least}"
+    findings.add(row.place(column), rule, text, hint)
     return None
 
 
@@ -55,9 +61,9 @@ def days_of(text: str) -> float | None:
 def days(row: Row, findings: Findings, above: float = 0.0) -> float | None:
     """The cell `time` in days, greater than `above`."""
     found = days_of(row["time"])
-    if found is not None and found > above:
+    if found is not None and above < found <= LONGEST:
         return found
-    rule = TIME_RULE if found is None else "must be a time after 0"
+    rule = TIME_RULE if found is None else "must be a time after 0 and within 100 y"
     findings.add(row.place("time"), rule, row["time"], TIME_HINT if found is None else "")
     return None
 

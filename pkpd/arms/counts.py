@@ -21,7 +21,8 @@ def read_count(row: Row, endpoint: Endpoint, n: int | None, findings: Findings) 
     if row["events"] and events is None:
         return None
     if n is not None and events is not None and events > n:
-        findings.add(row.place("events"), f"must not exceed n = {n}", events)
+        hint = "Events are counted among the n patients of the arm."
+        findings.add(row.place("events"), f"must not exceed n = {n}", events, hint)
     return Count(endpoint.name, endpoint.outcome, endpoint.days, events, endpoint.members, row["printed_p"])
 
 

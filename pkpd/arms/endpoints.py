@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from pkpd.arms.cells import TIME_HINT, TIME_RULE, days_of
+from pkpd.arms.cells import LONGEST, TIME_HINT, TIME_RULE, days_of
 from pkpd.arms.rows import OF_ROW, Row
 from pkpd.checks import Findings, did_you_mean
 
@@ -86,8 +86,9 @@ def _named(row: Row, findings: Findings) -> Endpoint | None:
 
 def _alive(row: Row, text: str, findings: Findings) -> Endpoint | None:
     found = days_of(text)
-    if found:
+    if found and found <= LONGEST:
         return Endpoint(f"alive({text})", "count", "alive", found)
-    rule = "must be alive at a time after 0" if found == 0 else f"{TIME_RULE} in brackets"
+    when = "must be alive at a time after 0 and within 100 y"
+    rule = when if found is not None else f"{TIME_RULE} in brackets"
     findings.add(row.place("endpoint"), rule, row["endpoint"], TIME_HINT)
     return None

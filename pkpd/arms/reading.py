@@ -30,7 +30,7 @@ def read_arms(
     """The arms without fault of a CSV file, `label` in messages, and every fault.
 
     Arms that are not evidence but to be predicted need no source: `sourced` is False for them. `weights`, by
-    study or `study/arm`, replace those of the table; with `overlap` patients may knowingly count twice.
+    study or `study/arm`, replace those of the table; with `overlap` those of a pool may count twice.
     Raises `InputError` where the file cannot be read as a table of arms.
     """
     path = Path(path)
@@ -42,7 +42,7 @@ def read_arms(
     drafts = [_weighed(read_arm(rows, sourced, findings), weights or {}) for rows in groups.values()]
     named = [draft for draft in drafts if draft.table.study and draft.table.arm]
     check_survival(named, findings)
-    check_rules(named, findings, overlap)
+    check_rules(named, findings, overlap, evidence=sourced)
     return tuple(draft.table for draft in drafts if draft.sound), findings
 
 

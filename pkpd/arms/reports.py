@@ -10,6 +10,8 @@ from pkpd.arms.table import Curve, Mean, Median, Ratio, Report
 from pkpd.checks import Findings
 
 Point = tuple[Row, float, float, int]
+AT_RISK = "At risk are those of the n patients who are alive and still followed."
+ROUNDED = 0.01  # by which a survival that is read from a curve may be too small
 MANY = 10**9  # patients of an arm whose n is at fault
 
 
@@ -45,7 +47,8 @@ def _mean(row: Row, endpoint: Endpoint, findings: Findings) -> Mean | None:
     se = quantity(row, "se", findings) if row["se"] else None
     when = days(row, findings, above=-1.0) if row["time"] else None
     if se is not None and se[0] <= 0:
-        findings.add(row.place("se"), "must be above 0", row["se"])
+        hint = "A standard error is half the width of a 95 % interval over 1.96."
+        findings.add(row.place("se"), "must be above 0", row["se"], hint)
         return None
     if value is None or se is None or when is None:
         return None
@@ -68,7 +71,7 @@ def read_curve(rows: Sequence[Row], n: int | None, findings: Findings) -> Curve 
         if point is not None:
             points.append(point)
     for before, after in pairwise(points):
-        _check_step(before, after, findings)
+        _check_step(before, after, n or MANY, findings)
     if n is None or not points or len(findings.faults) > start or len(points) < len(rows):
         return None
     _, times, survival, at_risk = zip(*points, strict=True)
@@ -81,21 +84,29 @@ def _point(row: Row, n: int | None, before: Sequence[Point], findings: Findings)
     value = number(row, "value", findings, rule, lambda v: 0 <= v <= 1, hint) if row["value"] else None
     given = whole(row, "events", findings, least=0) if row["events"] else None
     if given is not None and n is not None and given > n:
-        findings.add(row.place("events"), f"must not exceed n = {n}", given)
+        findings.add(row.place("events"), f"must not exceed n = {n}", given, AT_RISK)
+    if when == 0.0 and value is not None and value < 1.0:
+        findings.add(
+            row.place("value"), "must be 1 at time 0, when everybody is alive", value, "Leave it out."
+        )
     if when is None or value is None or (row["events"] and given is None):
         return None
     most = before[-1][3] if before else n or MANY
     return row, when, value, min(most, round((n or MANY) * value)) if given is None else given
 
 
-def _check_step(before: Point, after: Point, findings: Findings) -> None:
+def _check_step(before: Point, after: Point, n: int, findings: Findings) -> None:
     (earlier, then, higher, more), (row, now, lower, fewer) = before, after
     line = f"line {earlier.line}"
     if now <= then:
         rule = f"must be later than {earlier['time']} in {line}"
         findings.add(row.place("time"), rule, row["time"], "Times of a curve ascend.")
     elif lower > higher:
-        findings.add(row.place("value"), f"must not rise from {higher:g} in {line}", lower)
+        hint = "A survival curve falls: check the order of the rows."
+        findings.add(row.place("value"), f"must not rise from {higher:g} in {line}", lower, hint)
     elif fewer > more:
         hint = "" if earlier["events"] else "Give the number at risk at every time, or at none."
         findings.add(row.place("events"), f"must not rise from {more} at risk in {line}", fewer, hint)
+    elif fewer > n * (higher + ROUNDED):
+        rule = f"must not exceed n = {n} times the survival of {line}, {higher:g}"
+        findings.add(row.place("events"), rule, fewer, AT_RISK)

@@ -1,6 +1,6 @@
 """Rules across arms and studies: no patient counts twice, no publication is entered twice."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from pkpd.arms.arm import Draft, excluded
 from pkpd.arms.printed import compared, read_printed
@@ -11,11 +11,18 @@ from pkpd.checks import Findings, did_you_mean
 MOST_BESIDE = 0.5  # weight of an arm whose patients may be another arm's
 
 
-def check_rules(drafts: Sequence[Draft], findings: Findings, overlap: bool = False) -> None:
-    """Every rule that takes more than one arm to break; `overlap` allows patients to count twice."""
+def check_rules(
+    drafts: Sequence[Draft], findings: Findings, overlap: bool = False, evidence: bool = True
+) -> None:
+    """Every rule that takes more than one arm to break.
+
+    With `overlap` patients of a pool may count twice; arms that are no `evidence` do not count at all.
+    """
     _check_studies(drafts, findings)
-    if not overlap:
+    _check_excluded(drafts, findings)
+    if evidence:
         _check_exclusions(drafts, findings)
+    if not overlap:
         _check_pools(drafts, findings)
     _check_publications(drafts, findings)
     _check_comparators(drafts, findings)
@@ -34,6 +41,28 @@ def _check_studies(drafts: Sequence[Draft], findings: Findings) -> None:
             told = before.table.pool or "empty"
             rule = f"must be the same in all arms of a study ({told} in {before.table.place})"
             findings.add(draft.rows[0].place("pool"), rule, draft.table.pool)
+
+
+def _check_excluded(drafts: Sequence[Draft], findings: Findings) -> None:
+    """An arm excludes others; those of a study in the table are in the table."""
+    studies = {draft.table.study for draft in drafts}
+    names = studies | {_name(draft.table) for draft in drafts}
+    for draft in drafts:
+        for row in draft.rows:
+            for name in excluded(row):
+                if name in (draft.table.study, _name(draft.table)):
+                    findings.add(row.place("excludes"), "must name other studies or arms", name)
+                elif name not in names and (hint := _meant(name, studies, names)):
+                    findings.add(row.place("excludes"), "must be a study, or STUDY/ARM of one", name, hint)
+
+
+def _meant(name: str, studies: Set[str], names: Set[str]) -> str:
+    """What a name that is not in the table was to be; empty where it may be of a study elsewhere."""
+    if name.partition("/")[0].strip() in studies:
+        return did_you_mean(name, names)
+    if any(part.strip() in names for part in name.split(",")):
+        return "Separate them by semicolons."
+    return next((f'Did you mean "{one}"?' for one in sorted(names) if one.lower() == name.lower()), "")
 
 
 def _check_exclusions(drafts: Sequence[Draft], findings: Findings) -> None:

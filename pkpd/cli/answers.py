@@ -116,22 +116,33 @@ def predict(
         return print_json(found)
     columns = ["study", "arm", "endpoint", "observed", "mean", "50 %", "95 %", "log score", "baseline"]
     title = "Predicted, per cent of an arm's patients (intervals hold the counts of a trial of this size)"
-    table(title, columns, [_row(row) for row in found["rows"]])
+    counted, reported = ([r for r in found["rows"] if ("value" in r) == told] for told in (False, True))
+    if counted:
+        table(title, columns, [_row(row) for row in counted])
+    if reported:
+        title = "Reports (intervals of what is expected, without the report's own sampling error)"
+        table(title, columns[:7], [_report(row) for row in reported])
+    for row in found["rows"]:
+        if row["fitted"]:
+            told = f"{row['study']}, {row['arm']}, {row['endpoint']}"
+            typer.echo(f"Not scored: {told}. The fit knows its patients: {', '.join(row['fitted'])}.")
     typer.echo(f"{_summary(found['summary'])}\n{DISCLAIMER}")
     return None
 
 
+def _report(row: dict[str, Any]) -> list[object]:
+    spans = [f"{number(row[f'lo{level}'])} to {number(row[f'hi{level}'])}" for level in ("50", "95")]
+    return [row["study"], row["arm"], row["endpoint"], number(row["value"]), number(row["mean"]), *spans]
+
+
 def _row(row: dict[str, Any]) -> list[object]:
-    if "value" in row:
-        spans = [f"{number(row[f'lo{level}'])} to {number(row[f'hi{level}'])}" for level in ("50", "95")]
-        told = [number(row["value"]), number(row["mean"])]
-        return [row["study"], row["arm"], row["endpoint"], *told, *spans, "-", "-"]
     observed = (
         "-" if row["events"] is None else f"{row['events']}/{row['n']} = " + percent(row["events"] / row["n"])
     )
     spans = [f"{percent(row[f'lo{level}'])} to {percent(row[f'hi{level}'])}" for level in ("50", "95")]
     scores = [
-        "-" if row.get(key) is None else f"{row[key]:.2f}" for key in ("log_score", "baseline_log_score")
+        "-" if row["fitted"] or row[key] is None else f"{row[key]:.2f}"
+        for key in ("log_score", "baseline_log_score")
     ]
     return [row["study"], row["arm"], row["endpoint"], observed, percent(row["mean"]), *spans, *scores]
 

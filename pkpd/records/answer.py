@@ -121,25 +121,18 @@ def load_answer(name: str, check_digest: bool = True) -> tuple[Question, Answer]
 def posterior_models(name: str, model: "Model", count: int) -> tuple[list["Model"], float]:
     """The fitted model under up to `count` stored draws, and the origin of its outcomes.
 
+    Where studies differ it is that of a typical one.
     Raises `InputError` where the fit is not of `model`.
     """
     import jax.numpy as jnp
 
     from pkpd.infer.predict import thin
-    from pkpd.infer.prior import Prior
 
     question, answer = load_answer(name)
     problem = resolve(question).problem
     if problem.model.digest != model.digest:
         raise fail("--draws", f"must be a fit of {model.name}", name, f"It is a fit of {question.model}.")
-    priors = {path: Prior(*row) for path, row in answer.content["transforms"].items()}
-    models = [
-        problem.model.replace(
-            {path: priors[path].natural(jnp.asarray(x)) for path, x in zip(answer.names, row, strict=True)}
-        )
-        for row in thin(answer.draws, count)
-    ]
-    return models, problem.origin
+    return [problem.at(jnp.asarray(row)) for row in thin(answer.draws, count)], problem.origin
 
 
 def _draws_text(draws: np.ndarray, names: Sequence[str]) -> str:

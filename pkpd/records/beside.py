@@ -20,15 +20,15 @@ def beside(names: Sequence[str]) -> dict[str, Any]:
     `InputError` with the faults of all answers.
     """
     loaded = _loaded(names)
-    answers = {question.name: answer for question, answer in loaded}
+    answers = {name: answer for name, (_, answer) in loaded.items()}
     (first, *others), outcomes = answers, _outcomes(answers)
     return {
         "fits": {
-            question.name: {
+            name: {
                 "title": question.title,
                 **{key: answer.content[key] for key in ("status", "seconds", "words", "log_likelihood")},
             }
-            for question, answer in loaded
+            for name, (question, answer) in loaded.items()
         },
         "outcomes": outcomes,
         "parameters": _parameters(answers),
@@ -42,11 +42,14 @@ def beside(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _loaded(names: Sequence[str]) -> list[tuple[Question, Answer]]:
-    findings, found = Findings(), []
+def _loaded(names: Sequence[str]) -> dict[str, tuple[Question, Answer]]:
+    findings, found = Findings(), {}
     for name in names:
+        if name in found:
+            findings.add("FIT", "must be given once", name)
+            continue
         try:
-            found.append(load_answer(name))
+            found[name] = load_answer(name)
         except InputError as error:
             findings.adopt(error)
     findings.raise_if_any()
@@ -88,7 +91,8 @@ def _shifts_of_outcomes(outcomes: Sequence[Mapping[str, Any]], first: str, name:
     for row in outcomes:
         if {first, name} <= set(row["fits"]):
             one, other = row["fits"][first], row["fits"][name]
-            sd = max((one["hi95"] - one["lo95"]) / 3.92, RARE)
+            least = 1e-300 if row["probability"] is False else RARE / MOVED
+            sd = max((one["hi95"] - one["lo95"]) / 3.92, least)
             label = ", ".join(row[key] for key in ("study", "arm", "endpoint") if row[key] != "predicted")
             found[label] = (other["mean"] - one["mean"]) / sd
     return found

@@ -125,8 +125,11 @@ def _report(
     return _ratio(table, report, tables, day)
 
 
-def _ratio(table: ArmTable, report: Ratio, tables: Sequence[ArmTable], day: float) -> HazardRatio:
-    other = next(t for t in tables if (t.study, t.arm) == (table.study, report.against))
+def _ratio(table: ArmTable, report: Ratio, tables: Sequence[ArmTable], day: float) -> HazardRatio | None:
+    """None where the other arm is at fault, or missing, which the table has told."""
+    other = next((t for t in tables if (t.study, t.arm) == (table.study, report.against)), None)
+    if other is None:
+        return None
     times = tuple((np.arange(1, FOLLOW_UP + 1) / FOLLOW_UP * report.days * day).tolist())
     share = table.n / (table.n + other.n)
     return HazardRatio(day, report.against, report.value, report.se, share, times)

@@ -1,6 +1,7 @@
 """What a stored fit says of arms that it has not seen."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from pkpd.records.evidence import Reader, read_evidence
 from pkpd.records.resolve import resolve
 
 if TYPE_CHECKING:
+    from pkpd.infer.arm import Arm
     from pkpd.infer.problem import Problem
     from pkpd.records.question import Question
 
@@ -22,7 +24,9 @@ def predict_arms(name: str, path: str | Path, draws: int = DRAWS, seed: int = 0)
     """Predictions of a stored fit for the arms of a table, scored where counts are known.
 
     Regimens are texts or names of the question's. A study that the fit has seen keeps its deviations, any
-    other draws new ones. Rows and summary as in `pkpd.infer.score`; raises `InputError` with every fault.
+    other draws new ones. Rows and summary as in `pkpd.infer.score`, and with each row the arms that were
+    `fitted` and have the same patients: such a row is not in the summary. Raises `InputError` with every
+    fault.
     """
     from pkpd.infer.predict import along, extended, thin, with_arms
     from pkpd.infer.problem import evaluator
@@ -31,11 +35,16 @@ def predict_arms(name: str, path: str | Path, draws: int = DRAWS, seed: int = 0)
     question, answer = load_answer(name)
     with float64():
         fitted = resolve(question).problem
-        new = with_arms(fitted, _arms(question, fitted, path))
+        tables, arms = _arms(question, fitted, path)
+        new = with_arms(fitted, arms)
         points = extended(new, thin(answer.draws, draws), seed)
         found = along(evaluator(new), new.patients, points)
+        same = _fitted(tables, question.arms)
         rows = rows_of(new, found, Baseline.of(fitted), seed)
-        summary = summary_of(rows, seed) | {"studies": joint_scores(new, found)}
+        rows = [row | {"fitted": same[row["study"], row["arm"]]} for row in rows]
+        seen = {study for (study, _), arms in same.items() if arms}
+        scores = {study: v for study, v in joint_scores(new, found).items() if study not in seen}
+        summary = summary_of([row for row in rows if not row["fitted"]], seed) | {"studies": scores}
     return {"rows": rows, "summary": summary, "fit": name, "draws": len(points)}
 
 
@@ -49,11 +58,33 @@ def _parts(table: ArmTable) -> list[ArmTable]:
     return [dataclasses.replace(table, **part) for part in parts]
 
 
-def _arms(question: "Question", fitted: "Problem", path: str | Path) -> list[Any]:
-    tables, findings = read_arms(path, str(path), sourced=False, overlap=True)
+def _fitted(new: Sequence[ArmTable], old: Sequence[ArmTable]) -> dict[tuple[str, str], list[str]]:
+    """By study and arm, the fitted arms that are the same, or that either says to have the same patients."""
+
+    def names(arm: ArmTable) -> set[str]:
+        return {arm.study, f"{arm.study}/{arm.arm}"}
+
+    return {
+        (arm.study, arm.arm): [
+            f"{other.study}/{other.arm}"
+            for other in old
+            if other.weight > 0.0
+            and (
+                (arm.study, arm.arm) == (other.study, other.arm)
+                or names(other) & {*arm.excludes}
+                or names(arm) & {*other.excludes}
+            )
+        ]
+        for arm in new
+    }
+
+
+def _arms(question: "Question", fitted: "Problem", path: str | Path) -> tuple[list[ArmTable], list["Arm"]]:
+    whole, findings = read_arms(path, str(path), sourced=False, overlap=True)
+    tables = [part for table in whole for part in _parts(table)]
     here = Findings(str(path))
     reader = Reader(fitted.model, question.regimens, fitted.joint, here, here)
-    arms = read_evidence(reader, [part for table in tables for part in _parts(table)], overlap=True)
+    arms = read_evidence(reader, tables, overlap=True)
     findings.faults.extend(here.faults)
     findings.raise_if_any()
-    return [dataclasses.replace(arm, weight=1.0) for arm in arms if arm is not None]
+    return tables, [dataclasses.replace(arm, weight=1.0) for arm in arms if arm is not None]

@@ -54,12 +54,17 @@ def _level(
             findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, KEYS))
     sd, pooled, reference = row.get("sd"), row.get("pooled", True), row.get("reference", "")
     if isinstance(sd, bool) or not isinstance(sd, (int, float)) or not 0.0 < sd < 100.0:
-        findings.add(f"{place}.sd", "must be a number above 0 and below 100", sd)
+        hint = "It says by how much they differ, on the scale of the deviations: 0.3 is about 30 %."
+        findings.add(f"{place}.sd", "must be a number above 0 and below 100", sd, hint)
     if not isinstance(pooled, bool):
         findings.add(f"{place}.pooled", "must be true or false", pooled)
     if not isinstance(reference, str) or (reference and reference not in groups):
-        rule = f"must be one of the evidence, {', '.join(groups)}"
-        findings.add(f"{place}.reference", rule, reference, did_you_mean(str(reference), groups))
+        known = [group for group in groups if group]
+        hint = did_you_mean(str(reference), known) if known else f"The column {by} of the evidence is empty."
+        findings.add(f"{place}.reference", f"must be a {by} of the evidence", reference, hint)
+    if "" in groups:
+        rule, hint = f"must be of arms whose {by} is known", f"Fill the column {by} of every arm."
+        findings.add(place, rule, path, hint)
     scale = _scale(model, prior, path, place, findings)
     if scale is None or len(findings.faults) > start:
         return None

@@ -60,6 +60,18 @@ def test_a_curve_is_checked_where_n_is_at_fault(tmp_path):
     assert [fault.split(":")[0] for fault in found] == ["line 2, n", "line 4, value"]
 
 
+def test_more_at_risk_than_are_alive(tmp_path):
+    (fault,) = faults(tmp_path, km("90 d", 0.1, 38), km("1 y", 0.0, 20))
+    assert fault.startswith(
+        "line 3, events: must not exceed n = 40 times the survival of line 2, 0.1, but is 20."
+    )
+
+
+def test_nobody_is_dead_at_time_zero(tmp_path):
+    (fault,) = faults(tmp_path, km("0 d", 0.9, 40), km("1 y", 0.4, 16))
+    assert fault.startswith("line 2, value: must be 1 at time 0, when everybody is alive, but is 0.9.")
+
+
 def test_a_curve_whose_numbers_at_risk_are_half_given(tmp_path):
     (fault,) = faults(tmp_path, km("90 d", 0.4), km("1 y", 0.4, 20))
     assert fault.endswith("Give the number at risk at every time, or at none.")

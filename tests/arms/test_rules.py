@@ -31,6 +31,21 @@ def test_what_is_excluded_need_not_be_there(tmp_path):
     assert arm.excludes == ("R", "R/a")
 
 
+@pytest.mark.parametrize(
+    ("excludes", "message"),
+    [
+        ("R/A", 'must be a study, or STUDY/ARM of one, but is "R/A". Did you mean "R/a"?'),
+        ("R, Q", 'must be a study, or STUDY/ARM of one, but is "R, Q". Separate them by semicolons.'),
+        ("r", 'must be a study, or STUDY/ARM of one, but is "r". Did you mean "R"?'),
+        ("S", 'must name other studies or arms, but is "S"'),
+        ("S/a", 'must name other studies or arms, but is "S/a"'),
+    ],
+)
+def test_an_exclusion_that_excludes_nothing(tmp_path, excludes, message):
+    (fault,) = faults(tmp_path, row(events=3, excludes=excludes), row(study="R", events=4))
+    assert fault.startswith(f"line 2, excludes: {message}")
+
+
 def test_an_exclusion_in_a_later_row_is_found_there(tmp_path):
     rows = [row(events=3), row(endpoint="SD", events=1, excludes="R"), row(study="R", events=4)]
     (fault,) = faults(tmp_path, *rows)

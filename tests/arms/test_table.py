@@ -51,13 +51,14 @@ def survival(draw, n):
     days = sorted(draw(st.lists(st.integers(1, 2000), min_size=1, max_size=4, unique=True)))
     alive = draw(falling(n, len(days)))
     share = [percent / 100 for percent in draw(falling(100, len(days)))]
+    risk = [min(a, int(n * s)) for a, s in zip(alive, [1.0, *share[:-1]], strict=True)]
     median = float(days[0])
     return draw(
         st.sampled_from(
             [
                 [],
                 [(Count, f"alive({d} d)", "alive", float(d), e) for d, e in zip(days, alive, strict=True)],
-                [(Curve, tuple(map(float, days)), tuple(share), tuple(alive))],
+                [(Curve, tuple(map(float, days)), tuple(share), tuple(risk))],
                 [(Median, median, median - 0.5, median + 0.5)],
             ]
         )
