@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 LOWEST := .cache/lowest
 FITS := $(patsubst fits/%.toml,%,$(wildcard fits/*/*.toml))
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
-PLAIN := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 INSTALL := -m pip install --disable-pip-version-check --quiet --editable
 
 # Tests compile much and compute little: with these flags, which the pinned version of XLA has, in half the time.
+PLAIN := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 .PHONY: fit test slow bench studies docs lowest
 .DELETE_ON_ERROR:
@@ -30,7 +30,7 @@ bench: $(VENV)/.installed-test              # timings side by side
 	$(BIN)/python -m benchmarks.fit
 	$(BIN)/python -m benchmarks
 
-studies: $(VENV)/.installed                 # the accuracy of the solver, and every stored question anew
+studies: $(VENV)/.installed                 # the solver's accuracy, every stored question anew, studies left out
 	$(BIN)/python -m benchmarks.accuracy
 	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal --keep .cache/fits || failed=1; done; \
 	$(BIN)/python -m benchmarks.leave_out || failed=1; exit $$failed

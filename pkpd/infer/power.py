@@ -44,12 +44,12 @@ def sensitivities(
 
 
 def in_words(found: dict[str, dict[str, Any]]) -> list[str]:
-    """Which parameters a stronger prior would move and stronger data would not, and which both would."""
+    """Which parameters a stronger prior would move and stronger data hardly, and which both would."""
     alone = [n for n, s in found.items() if s["prior"] >= WORTH > s["likelihood"]]
     apart = [n for n, s in found.items() if s["prior"] >= WORTH <= s["likelihood"]]
     other = [f"{n} (of {s['other']})" for n, s in found.items() if s["other_prior"] >= WORTH]
     told = {
-        "a stronger prior would move, stronger data would not": alone,
+        "a stronger prior would move, stronger data hardly": alone,
         "a stronger prior and stronger data would both move": apart,
         "a stronger prior of another would move": other,
     }

@@ -1,6 +1,7 @@
 """Profiles: the best that is possible where one parameter is held, of the posterior and the likelihood."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from pkpd.infer.mode import Gradient
 
 REACH = (1.0, 2.0, 3.0)  # posterior standard deviations from the mode
+FURTHER = 1.5  # times as far is the next place of a likelihood that has not fallen enough
 BOX = 4.0  # prior standard deviations, within which the likelihood's profile stays
 NEAR = 0.03  # slope, per standard deviation of the other parameters, where a climb ends
 DROP = 1.9207  # half the 95 % quantile of chi-square with one degree of freedom
@@ -50,16 +52,16 @@ def profile(
 
     `density` gives the log posterior density on the prior's standard normal scale and its gradient,
     `curvature` minus its Hessian at the mode. The likelihood's profile lets the other parameters go as far
-    as `BOX` prior standard deviations, because the data may leave some of them free; there it may be flat.
+    as `BOX` prior standard deviations, because the data may leave some of them free; there it may be flat. It
+    is looked at until it has fallen by `DROP` on both sides, or to the end of the box.
     """
     inverse = np.linalg.inv(curvature)
     sd = min(1.0, float(np.sqrt(max(inverse[place, place], 1e-6))))
-    places = mode[place] + sd * np.array([-r for r in reversed(REACH)] + [0.0, *REACH])
-    places = np.unique(np.clip(places, -BOX, BOX))
     posterior, flatter = _posterior(density), curvature - 0.95 * np.eye(len(mode))
+    further = itertools.chain(REACH, (REACH[-1] * FURTHER**k for k in itertools.count(1)))
     return Profile(
-        _curve(posterior, mode, curvature, place, places),
-        _curve(_likelihood(posterior, place), mode, flatter, place, places),
+        _curve(posterior, mode, curvature, place, sd, REACH),
+        _curve(_likelihood(posterior, place), mode, flatter, place, sd, further),
     )
 
 
@@ -85,26 +87,34 @@ def _likelihood(posterior: Objective, place: int) -> Objective:
 
 
 def _curve(
-    objective: Objective, mode: np.ndarray, metric: np.ndarray, place: int, places: np.ndarray
+    objective: Objective, mode: np.ndarray, metric: np.ndarray, place: int, sd: float, reach: Iterable[float]
 ) -> Curve:
-    """Climbs at each place, outwards from the mode, from where a straight line leads: along the ridge by the
-    metric at first, then through the ends of the last two climbs."""
+    """Climbs at places so many `sd` from the mode, outwards, from where a straight line leads: along the
+    ridge by the metric at first, then through the ends of the last two climbs."""
     others = np.arange(len(mode)) != place
     half = _half_inverse(metric[np.ix_(others, others)])
     ridge = -half @ half.T @ metric[others, place]
-    value, found = np.empty(len(places)), np.zeros(len(places), bool)
-    middle = int(np.argmin(np.abs(places - mode[place])))
-    top = mode
-    for side in (range(middle, len(places)), range(middle - 1, -1, -1)):
+
+    def climbed(point: np.ndarray, slope: np.ndarray, at: float) -> tuple[np.ndarray, float, bool]:
+        start = np.where(others, point, at)
+        start[others] += (at - point[place]) * slope
+        return _best(objective, start, others, half)
+
+    middle = float(np.clip(mode[place], -BOX, BOX))
+    top, *told = climbed(mode, ridge, middle)
+    known = {middle: told}
+    for side, distances in zip((sd, -sd), itertools.tee(reach), strict=True):
         point, slope = top, ridge
-        for i in side:
-            far = places[i] - point[place]
-            end = np.where(others, point, places[i])
-            end[others] += far * slope
-            end, value[i], found[i] = _best(objective, end, others, half)
-            slope = (end - point)[others] / far if far else slope
-            point, top = end, end if i == middle else top
-    return Curve(places, value - value.max(), found)
+        for distance in distances:
+            at = float(np.clip(mode[place] + side * distance, -BOX, BOX))
+            fallen = known[float(point[place])][0] < max(value for value, _ in known.values()) - DROP
+            if at in known or (fallen and distance > REACH[-1]):
+                break
+            end, *known[at] = climbed(point, slope, at)
+            point, slope = end, (end - point)[others] / (at - point[place])
+    places = sorted(known)
+    value, found = (np.array(v) for v in zip(*(known[at] for at in places), strict=True))
+    return Curve(np.array(places), value - value.max(), found)
 
 
 def _best(

@@ -16,7 +16,7 @@ def test_the_prior_alone():
         assert found[name]["likelihood"] == pytest.approx(0.0, abs=1e-5)
         assert found[name]["prior"] > WORTH
         assert found[name]["other_prior"] < WORTH
-    assert in_words(found) == ["a stronger prior would move, stronger data would not: a, b"]
+    assert in_words(found) == ["a stronger prior would move, stronger data hardly: a, b"]
 
 
 def test_data_that_decide():

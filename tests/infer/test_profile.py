@@ -64,8 +64,21 @@ def test_a_product_leaves_the_likelihood_flat_within_the_box():
     curvature = -np.asarray(jax.hessian(density)(jnp.zeros(2)))
     mode = np.linalg.solve(curvature, [40.0, 40.0])
     found = profile(gradient, mode, curvature, 0)
-    assert found.likelihood.drop == pytest.approx(np.zeros(len(found.likelihood.drop)), abs=1e-3)
+    inside = np.abs(0.4 - found.likelihood.places) < 3.5  # there the other parameter is within its box
+    assert inside.sum() > 5
+    assert found.likelihood.drop[inside] == pytest.approx(np.zeros(inside.sum()), abs=1e-3)
     assert found.posterior.drop.min() < -2.0
+
+
+@pytest.mark.parametrize("centre", [1.5, -3.0])
+def test_a_likelihood_is_followed_to_where_it_has_fallen(centre):
+    """As informative as the prior, and elsewhere: its ends are further than the posterior reaches."""
+    density, mode, curvature = normal(np.diag([1.0, 4.0]), [centre, 0.0])
+    found = profile(density, mode, curvature, 0).likelihood
+    ends = np.array([centre - np.sqrt(2 * DROP), centre + np.sqrt(2 * DROP)])
+    expected = [None if abs(end) > BOX else pytest.approx(end, abs=0.05) for end in ends]
+    assert list(found.interval()) == expected
+    assert found.places[np.argmax(found.drop)] == pytest.approx(centre, abs=0.7)
 
 
 def test_one_parameter():
