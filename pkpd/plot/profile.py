@@ -41,7 +41,8 @@ def plot_profile(profiles: Mapping[str, Mapping[str, Any]]) -> Figure:
         figure,
         "What the likelihood alone says",
         "Each parameter is held at places up to three posterior standard deviations from the mode while all "
-        "others are chosen anew; the likelihood's profile keeps them within four prior standard deviations. "
+        "others are chosen anew; the likelihood's profile keeps them within four prior standard deviations, "
+        "and goes on to there where it has not fallen. "
         f"Grey line: a fall of {DROP:.2f}, which ends a 95 % interval. A likelihood that stays above it does "
         "not bound the parameter. The axis is stretched so that the prior is a standard normal; ticks are in "
         "the parameter's unit. A cross marks a place where no maximum was found.",
@@ -56,12 +57,12 @@ def _draw(axes: Axes, name: str, one: Mapping[str, Any]) -> None:
         fine = np.linspace(x[0], x[-1], 200)
         axes.plot(fine, PchipInterpolator(x, drop)(fine), color=colour, label=key)
         axes.plot(x, drop, "." if curve["found"] else "x", color=colour, ms=5)
-    x = np.asarray(one["posterior"]["normal"], float)
+    x = np.asarray(one["likelihood"]["normal"], float)
     fine = np.linspace(x[0], x[-1], 200)
     prior = -0.5 * fine**2
     axes.plot(fine, prior - prior.max(), color=INK, ls="--", lw=1.0, label="prior")
     axes.axhline(-DROP, color=GREY, lw=0.8)
-    places = one["posterior"]["places"]
+    places = one["likelihood"]["places"]
     shown = [0, len(x) // 2, len(x) - 1]
     axes.set_xticks(x[shown], [short(places[i]) for i in shown])
     axes.set(ylim=(-DEPTH, 0.3))
