@@ -78,6 +78,15 @@ def test_cite_a_fit_names_trial_and_papers(run):
     assert "Piscitelli" in out
 
 
+def test_check_tells_what_is_no_fault(run):
+    code, out, err = run("check", "lissoni_network/joint")
+    assert (code, err) == (0, "")
+    assert (
+        "Pool monza_il2_melatonin joins L1995_SCC, L1994_BJC, B1995_ONC: their patients may overlap." in out
+    )
+    assert out.endswith("lissoni_network/joint: no fault found\n")
+
+
 @pytest.mark.parametrize("kind", ["model", "fit"])
 def test_templates_pass_the_check(run, tmp_path, kind):
     assert run("new", kind, "mine")[0] == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from pkpd.arms.arm import Draft, read_arm
 from pkpd.arms.printed import printed_remarks
 from pkpd.arms.rows import Row, read_rows
-from pkpd.arms.rules import check_rules, pool_remarks
+from pkpd.arms.rules import check_rules, exclusion_remarks, pool_remarks
 from pkpd.arms.survival import check_survival
 from pkpd.arms.table import ArmTable
 from pkpd.checks import Findings, InputError
@@ -63,5 +63,6 @@ def check_arms(path: str | Path) -> list:
 
 
 def remarks_of(arms: Sequence[ArmTable]) -> tuple[str, ...]:
-    """What is no fault but worth knowing: overlap that nobody excludes, P values that no test reproduces."""
-    return (*pool_remarks(arms), *printed_remarks(arms))
+    """What is no fault but worth knowing: overlap that nobody excludes, exclusions that may be misspelt, P
+    values that no test reproduces."""
+    return (*pool_remarks(arms), *exclusion_remarks(arms), *printed_remarks(arms))

@@ -1,5 +1,6 @@
 """Rules across arms and studies: no patient counts twice, no publication is entered twice."""
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence, Set
 
 from pkpd.arms.arm import Draft, excluded
@@ -44,22 +45,19 @@ def _check_studies(drafts: Sequence[Draft], findings: Findings) -> None:
 
 
 def _check_excluded(drafts: Sequence[Draft], findings: Findings) -> None:
-    """An arm excludes others; those of a study in the table are in the table."""
-    studies = {draft.table.study for draft in drafts}
-    names = studies | {_name(draft.table) for draft in drafts}
+    """An arm excludes others, each by its name; they need not be in the table."""
+    names = {name for d in drafts for name in (d.table.study, _name(d.table))}
     for draft in drafts:
         for row in draft.rows:
             for name in excluded(row):
                 if name in (draft.table.study, _name(draft.table)):
                     findings.add(row.place("excludes"), "must name other studies or arms", name)
-                elif name not in names and (hint := _meant(name, studies, names)):
+                elif name not in names and (hint := _meant(name, names)):
                     findings.add(row.place("excludes"), "must be a study, or STUDY/ARM of one", name, hint)
 
 
-def _meant(name: str, studies: Set[str], names: Set[str]) -> str:
-    """What a name that is not in the table was to be; empty where it may be of a study elsewhere."""
-    if name.partition("/")[0].strip() in studies:
-        return did_you_mean(name, names)
+def _meant(name: str, names: Set[str]) -> str:
+    """What a name that is not in the table was to be; empty where it may be elsewhere."""
     if any(part.strip() in names for part in name.split(",")):
         return "Separate them by semicolons."
     return next((f'Did you mean "{one}"?' for one in sorted(names) if one.lower() == name.lower()), "")
@@ -115,6 +113,15 @@ def check_pools(
 
 def _treatment(arm: ArmTable) -> str:
     return " ".join(arm.regimen.split())
+
+
+def exclusion_remarks(arms: Sequence[ArmTable]) -> Iterator[str]:
+    """A line for each excluded arm that is not in the table and nearly has the name of one that is."""
+    for name in dict.fromkeys(name for arm in arms for name in arm.excludes):
+        study = [_name(arm) for arm in arms if arm.study == name.partition("/")[0]]
+        close = difflib.get_close_matches(name, study, n=1, cutoff=0.9) if name not in study else []
+        if close and name not in {arm.study for arm in arms}:
+            yield f"{name} is excluded and not in the table, where {close[0]} is."
 
 
 def pool_remarks(arms: Sequence[ArmTable]) -> Iterator[str]:

@@ -126,13 +126,16 @@ def check(files: list[str], as_json: bool = JSON) -> None:
     """Checks models, fits, arms, records: every fault at once. Example: pkpd check models/melatonin.toml"""
     from pkpd.checks import InputError
     from pkpd.records import check_file
+    from pkpd.records.files import remarks_of_file
 
     faults = [fault for name in files for fault in check_file(name)]
     if faults:
         raise InputError(faults)
+    remarks = {name: list(remarks_of_file(name)) for name in files}
     if as_json:
-        return print_json({"checked": files, "errors": []})
-    return typer.echo(f"{', '.join(files)}: no fault found")
+        return print_json({"checked": files, "errors": [], "remarks": remarks})
+    told = [f"{name}: {remark}" for name, some in remarks.items() for remark in some]
+    return typer.echo("\n".join([*told, f"{', '.join(files)}: no fault found"]))
 
 
 def doctor(as_json: bool = JSON) -> None:

@@ -79,6 +79,16 @@ def check_file(name: str) -> list[Fault]:
     return []
 
 
+def remarks_of_file(name: str) -> tuple[str, ...]:
+    """What is no fault but worth knowing of the evidence in an arms or fit file without faults."""
+    from pkpd.arms import load_arms, remarks_of
+    from pkpd.records.resolve import load_question
+
+    if name.endswith(".csv"):
+        return () if _is_events(Path(name)) else remarks_of(load_arms(name))
+    return remarks_of(load_question(name).arms) if is_question(name) else ()
+
+
 def _is_events(path: Path) -> bool:
     """Whether a file is one of dose records: columns with a time and no arm, or tables `[[record]]`."""
     try:

@@ -46,6 +46,13 @@ def test_an_exclusion_that_excludes_nothing(tmp_path, excludes, message):
     assert fault.startswith(f"line 2, excludes: {message}")
 
 
+def test_an_exclusion_of_an_arm_that_may_be_misspelt(tmp_path):
+    cells = row(events=3, excludes="Rome/IL2 alone; Rome/IL-2 + melatonin")
+    arms = load(tmp_path, cells, row(study="Rome", arm="IL-2 alone", events=4))
+    told = "Rome/IL2 alone is excluded and not in the table, where Rome/IL-2 alone is."
+    assert remarks_of(arms) == (told,)
+
+
 def test_an_exclusion_in_a_later_row_is_found_there(tmp_path):
     rows = [row(events=3), row(endpoint="SD", events=1, excludes="R"), row(study="R", events=4)]
     (fault,) = faults(tmp_path, *rows)
