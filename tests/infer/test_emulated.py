@@ -145,13 +145,19 @@ def test_kept_sampling_goes_on_where_it_stopped(asked, tmp_path):
     def ask(store, draws):
         return sample_on(emulator, evaluate, normal, dataclasses.replace(SHORT, draws=draws), keep=store)[0]
 
-    store, whole = Store(tmp_path / "kept"), ask(None, 100)
+    store, whole = Store(tmp_path / "kept"), ask(None, 150)
     ask(store, 10)
-    again = ask(store, 100)
+    ask(store, 100)
     assert len(list(store.folder.iterdir())) == 5
+    next(store.folder.glob("*-1.npz")).unlink()
+    again = ask(store, 150)
     for name in ("points", "log_density", "diverging", "steps", "energy"):
         assert np.array_equal(getattr(again, name), getattr(whole, name)), name
     other = dataclasses.replace(problem, priors=(("survival.scale", Prior("lognormal", 0.005, 0.7)),))
-    next(store.folder.glob("*-3.npz")).unlink()
-    with pytest.raises(InputError, match="today's density"):
-        sample_on(dataclasses.replace(emulator, problem=other), evaluator(other), normal, SHORT, keep=store)
+    for gone in ([], ["*-3.npz"]):
+        for pattern in gone:
+            next(store.folder.glob(pattern)).unlink()
+        with pytest.raises(InputError, match="today's density"):
+            sample_on(
+                dataclasses.replace(emulator, problem=other), evaluator(other), normal, SHORT, keep=store
+            )
