@@ -118,7 +118,11 @@ def test_digest_ignores_words_and_sees_numbers(folder):
             'must be joint or product, but is "jiont". Did you mean "joint"?',
         ),
         ("starts = 16", "starts = 0", "estimator.starts: must be at least 1"),
-        ("starts = 16", "emulate = 20", "estimator.emulate: must be 0 or at least 200 examples, but is 20"),
+        (
+            "emulate = 4000",
+            "emulate = 20",
+            "estimator.emulate: must be 0 or at least 200 examples, but is 20",
+        ),
         ("count = 512", 'count = "many"', "patients.count: must be a whole number that is not negative"),
         ("count = 512", "count = 100", "patients.count: must be a multiple of groups, 8, but is 100"),
         ('origin = "0 d"', "origin = 3", "origin: must be a text, but is 3"),
