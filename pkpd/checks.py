@@ -52,9 +52,7 @@ class Findings:
         """Take over the faults of a nested check, prefixed with `place`."""
         for fault in error.faults:
             inner = f"{place}.{fault.place}" if place and fault.place else place or fault.place
-            told = Fault(inner, fault.rule, fault.value, fault.hint, fault.file or self.file)
-            if told not in self.faults:
-                self.faults.append(told)
+            self.faults.append(Fault(inner, fault.rule, fault.value, fault.hint, fault.file or self.file))
 
     def raise_if_any(self) -> None:
         if self.faults:

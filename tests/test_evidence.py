@@ -173,6 +173,12 @@ def test_histologies_differ_only_where_they_are_known(ask):
     assert "histologies.tumour.kkill: must be of arms whose histology is known" in fault
 
 
+def test_a_regimen_of_several_arms_is_told_once(ask):
+    rows = [r.replace(TREATED, "daily").replace(",none,", ",daily,") for r in ROWS]
+    (fault,) = faults(ask, '[regimens]\ndaily = "noone"\n', rows=rows)
+    assert fault.startswith("regimens.daily")
+
+
 def test_weights_name_studies_or_arms(ask):
     problem = ask('[weights]\n"A/control" = 0.25\n"B" = 0.0').problem
     assert [arm.weight for arm in problem.arms] == [1.0, 0.25, 0.0]

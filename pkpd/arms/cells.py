@@ -28,11 +28,10 @@ def whole(row: Row, column: str, findings: Findings, least: int) -> int | None:
     value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
     if value is not None and least <= value <= MOST:
         return value
-    share = "%" in text or "." in text
-    hint = "Give the number of patients, not a percentage or a fraction." if share else "Count patients."
-    many = text.isdigit() and int(text) > MOST
+    hint = "Give the number of patients, not a percentage or a fraction."
+    many = text.isascii() and text.isdigit() and (value is None or value > MOST)
     rule = f"must be at most {MOST}" if many else f"must be a whole number from {least}"
-    findings.add(row.place(column), rule, text, hint)
+    findings.add(row.place(column), rule, text, hint if "%" in text or "." in text else "")
     return None
 
 

@@ -49,7 +49,7 @@ def read_arms(
 def _weighed(draft: Draft, weights: Mapping[str, float]) -> Draft:
     """An arm with the weight that is given for it, else for its study, else its own."""
     table = draft.table
-    weight = weights.get(f"{table.study}/{table.arm}", weights.get(table.study, table.weight))
+    weight = weights.get(table.full_name, weights.get(table.study, table.weight))
     return dataclasses.replace(draft, table=dataclasses.replace(table, weight=weight))
 
 

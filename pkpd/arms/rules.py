@@ -29,10 +29,6 @@ def check_rules(
     _check_comparators(drafts, findings)
 
 
-def _name(arm: ArmTable) -> str:
-    return f"{arm.study}/{arm.arm}"
-
-
 def _check_studies(drafts: Sequence[Draft], findings: Findings) -> None:
     """A study is in one pool."""
     first: dict[str, Draft] = {}
@@ -46,11 +42,11 @@ def _check_studies(drafts: Sequence[Draft], findings: Findings) -> None:
 
 def _check_excluded(drafts: Sequence[Draft], findings: Findings) -> None:
     """An arm excludes others, each by its name; they need not be in the table."""
-    names = {name for d in drafts for name in (d.table.study, _name(d.table))}
+    names = {name for d in drafts for name in (d.table.study, d.table.full_name)}
     for draft in drafts:
         for row in draft.rows:
             for name in excluded(row):
-                if name in (draft.table.study, _name(draft.table)):
+                if name in (draft.table.study, draft.table.full_name):
                     findings.add(row.place("excludes"), "must name other studies or arms", name)
                 elif name not in names and (hint := _meant(name, names)):
                     findings.add(row.place("excludes"), "must be a study, or STUDY/ARM of one", name, hint)
@@ -69,7 +65,7 @@ def _check_exclusions(drafts: Sequence[Draft], findings: Findings) -> None:
     for draft in drafts:
         if draft.table.weight > 0:
             studies.setdefault(draft.table.study, []).append(draft.table)
-    arms = {_name(arm): [arm] for used in studies.values() for arm in used}
+    arms = {arm.full_name: [arm] for used in studies.values() for arm in used}
     for draft in drafts:
         own = draft.table
         cells = {name: row for row in reversed(draft.rows) for name in excluded(row)}
@@ -104,7 +100,7 @@ def check_pools(
             told = apart and _treatment(arm) == _treatment(chief)
             if arm.study != chief.study and arm.weight > MOST_BESIDE and not told:
                 rule = (
-                    f"must be at most {MOST_BESIDE:g} beside {_name(chief)}, {alike} and with weight "
+                    f"must be at most {MOST_BESIDE:g} beside {chief.full_name}, {alike} and with weight "
                     f"{chief.weight:g}, for patients of pool {arm.pool} may count twice"
                 )
                 hint = "Set weight, or in a question overlap = true in [weights] to count them knowingly."
@@ -118,7 +114,7 @@ def _treatment(arm: ArmTable) -> str:
 def exclusion_remarks(arms: Sequence[ArmTable]) -> Iterator[str]:
     """A line for each excluded arm that is not in the table and nearly has the name of one that is."""
     for name in dict.fromkeys(name for arm in arms for name in arm.excludes):
-        study = [_name(arm) for arm in arms if arm.study == name.partition("/")[0]]
+        study = [arm.full_name for arm in arms if arm.study == name.partition("/")[0]]
         close = difflib.get_close_matches(name, study, n=1, cutoff=0.9) if name not in study else []
         if close and name not in {arm.study for arm in arms}:
             yield f"{name} is excluded and not in the table, where {close[0]} is."
@@ -159,7 +155,7 @@ def _identities(arm: ArmTable) -> Iterator[tuple[object, ...]]:
 
 def _tell_twin(draft: Draft, twin: ArmTable, findings: Findings) -> None:
     arm = draft.table
-    both = f"{_name(arm)} and {_name(twin)}"
+    both = f"{arm.full_name} and {twin.full_name}"
     shared = [name for name in arm.numbers if name in twin.numbers]
     differ = [name for name in shared if arm.numbers[name] != twin.numbers[name]]
     hint = "Leave one out, or set its weight to 0."

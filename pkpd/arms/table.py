@@ -111,6 +111,15 @@ class ArmTable:
     population: str = ""
 
     @property
+    def full_name(self) -> str:
+        """The arm as `excludes` and weights name it."""
+        return f"{self.study}/{self.arm}"
+
+    def excluded_by(self, other: "ArmTable") -> bool:
+        """Whether another arm excludes this one, or its study."""
+        return self.study in other.excludes or self.full_name in other.excludes
+
+    @property
     def numbers(self) -> dict[str, object]:
         """What was counted or reported, by endpoint; rows to be predicted are left out."""
         counted: dict[str, object] = {c.endpoint: c.events for c in self.counts if c.events is not None}

@@ -41,7 +41,13 @@ class Reader:
 
 def read_evidence(reader: Reader, tables: Sequence[ArmTable], overlap: bool = False) -> list[Arm | None]:
     """An arm for each table, None where it is at fault; `overlap` allows patients to count twice."""
-    arms = [_arm(reader, table, tables) for table in tables]
+    used = {table.regimen for table in tables}
+    named = {
+        name: bound(reader.model, f"regimens.{name}", text, reader.question)
+        for name, text in reader.regimens.items()
+        if name in used
+    }
+    arms = [_arm(reader, table, tables, named) for table in tables]
     if not overlap:
         known = ((table, class_of(arm.events)) for table, arm in zip(tables, arms, strict=True) if arm)
         check_pools(known, "of the same drugs", reader.evidence, apart=True)
@@ -57,8 +63,10 @@ def bound(model: Model, place: str, text: str, findings: Findings) -> Events | N
         return None
 
 
-def _arm(reader: Reader, table: ArmTable, tables: Sequence[ArmTable]) -> Arm | None:
-    events = _events(reader, table)
+def _arm(
+    reader: Reader, table: ArmTable, tables: Sequence[ArmTable], named: Mapping[str, Events | None]
+) -> Arm | None:
+    events = _events(reader, table, named)
     endpoints = {count.endpoint: _endpoint(reader, table, count) for count in table.counts}
     reports = [_report(reader, table, report, tables) for report in table.reports]
     counted = [c for c in table.counts if c.events is not None]
@@ -76,11 +84,10 @@ def _arm(reader: Reader, table: ArmTable, tables: Sequence[ArmTable]) -> Arm | N
     return Arm(events, table.study, table.arm, table.n, known, counts, table.weight, mine, table.histology)
 
 
-def _events(reader: Reader, table: ArmTable) -> Events | None:
+def _events(reader: Reader, table: ArmTable, named: Mapping[str, Events | None]) -> Events | None:
     place = f"{table.place}, regimen"
-    if table.regimen in reader.regimens:
-        text = reader.regimens[table.regimen]
-        return bound(reader.model, f"regimens.{table.regimen}", text, reader.question)
+    if table.regimen in named:
+        return named[table.regimen]
     if " " not in table.regimen and table.regimen != "none":
         hint = did_you_mean(table.regimen, reader.regimens)
         reader.evidence.add(place, "must be a regimen or name one of the question's", table.regimen, hint)

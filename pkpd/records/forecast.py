@@ -61,22 +61,12 @@ def _parts(table: ArmTable) -> list[ArmTable]:
 def _fitted(new: Sequence[ArmTable], old: Sequence[ArmTable]) -> dict[tuple[str, str], list[str]]:
     """By study and arm, the fitted arms that are the same, or that either says to have the same patients."""
 
-    def names(arm: ArmTable) -> set[str]:
-        return {arm.study, f"{arm.study}/{arm.arm}"}
+    def same(arm: ArmTable, other: ArmTable) -> bool:
+        twins = (arm.study, arm.arm) == (other.study, other.arm)
+        return twins or other.excluded_by(arm) or arm.excluded_by(other)
 
-    return {
-        (arm.study, arm.arm): [
-            f"{other.study}/{other.arm}"
-            for other in old
-            if other.weight > 0.0
-            and (
-                (arm.study, arm.arm) == (other.study, other.arm)
-                or names(other) & {*arm.excludes}
-                or names(arm) & {*other.excludes}
-            )
-        ]
-        for arm in new
-    }
+    fitted = [other for other in old if other.weight > 0.0]
+    return {(arm.study, arm.arm): [o.full_name for o in fitted if same(arm, o)] for arm in new}
 
 
 def _arms(question: "Question", fitted: "Problem", path: str | Path) -> tuple[list[ArmTable], list["Arm"]]:

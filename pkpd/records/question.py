@@ -222,7 +222,7 @@ def _evidence(
         findings.adopt(error)
         return ()
     findings.faults.extend(found.faults)
-    known = {arm.study for arm in arms} | {f"{arm.study}/{arm.arm}" for arm in arms}
+    known = {arm.study for arm in arms} | {arm.full_name for arm in arms}
     for key in () if found.faults else weights:
         if key not in known:
             rule = "must name a study of the evidence, or an arm as study/arm"

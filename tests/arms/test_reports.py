@@ -60,6 +60,13 @@ def test_a_curve_is_checked_where_n_is_at_fault(tmp_path):
     assert [fault.split(":")[0] for fault in found] == ["line 2, n", "line 4, value"]
 
 
+@pytest.mark.parametrize("n", ["1000001", "9" * 5000, "²"])
+def test_numbers_of_patients_that_cannot_be(tmp_path, n):
+    found = faults(tmp_path, row(n=n, events=1))
+    rule = "must be a whole number from 1" if n == "²" else "must be at most 1000000"
+    assert any(fault.startswith(f"line 2, n: {rule}") for fault in found)
+
+
 def test_more_at_risk_than_are_alive(tmp_path):
     (fault,) = faults(tmp_path, km("90 d", 0.1, 38), km("1 y", 0.0, 20))
     assert fault.startswith(
