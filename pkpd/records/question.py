@@ -9,6 +9,7 @@ from pkpd.arms import ArmTable, read_arms
 from pkpd.catalogue import read_toml
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.infer.settings import GATES, Settings
+from pkpd.records.fields import is_a, known, numbers, table, tables, text, texts
 from pkpd.records.files import question_names, question_path
 
 KEYS = (
@@ -86,121 +87,71 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
     label = f"fits/{name_or_path}.toml" if stored else path.as_posix()
     content = read_toml(path, label)
     findings = Findings(label)
-    for key in content:
-        if key not in KEYS:
-            findings.add(key, "must be a known key", key, did_you_mean(key, KEYS))
-    if content.get("schema") != 1:
-        findings.add("schema", "must be 1", content.get("schema"))
-    tables = {
-        key: _table(content, key, findings) for key in ("regimens", "patients", "predict", "priors", "set")
+    known(content, KEYS, findings)
+    told = {
+        key: table(content, key, findings) for key in ("regimens", "patients", "predict", "priors", "set")
     }
-    tables |= {key: _table(content, key, findings) for key in ("settings", "estimator", "gates")}
-    tables |= {key: _table(content, key, findings) for key in ("studies", "histologies", "weights")}
-    overlap = tables["weights"].pop("overlap", False)
-    _is(overlap, bool, "true or false", "weights.overlap", findings)
-    likelihood = _text(content, "likelihood", findings, default="joint")
+    told |= {key: table(content, key, findings) for key in ("settings", "estimator", "gates")}
+    told |= {key: table(content, key, findings) for key in ("studies", "histologies", "weights")}
+    overlap = told["weights"].pop("overlap", False)
+    is_a(overlap, bool, "true or false", "weights.overlap", findings)
+    likelihood = text(content, "likelihood", findings, default="joint")
     if likelihood not in LIKELIHOODS:
         findings.add(
             "likelihood", "must be joint or product", likelihood, did_you_mean(likelihood, LIKELIHOODS)
         )
-    evidence = _text(content, "evidence", findings)
+    evidence = text(content, "evidence", findings)
     evidence_label = (Path(label).parent / evidence).as_posix()
-    arms = _evidence(path.parent, evidence, evidence_label, tables["weights"], bool(overlap), findings)
-    if not tables["priors"]:
+    arms = _evidence(path.parent, evidence, evidence_label, told["weights"], bool(overlap), findings)
+    if not told["priors"]:
         findings.add("priors", "must name at least one free parameter")
-    count, seed, groups = _patients(tables["patients"], findings)
-    estimator = _numbers(tables["estimator"], ESTIMATOR, "estimator", findings, whole=True)
+    count, seed, groups = _patients(told["patients"], findings)
+    estimator = numbers(told["estimator"], ESTIMATOR, "estimator", findings, whole=True)
     if 0 < estimator["emulate"] < FEWEST:
         findings.add("estimator.emulate", f"must be 0 or at least {FEWEST} examples", estimator["emulate"])
     question = Question(
         name=str(name_or_path) if stored else path.stem,
         path=path,
         label=label,
-        title=_text(content, "title", findings, default=""),
-        model=_text(content, "model", findings),
+        title=text(content, "title", findings, default=""),
+        model=text(content, "model", findings),
         evidence=evidence_label,
         arms=arms,
-        origin=_text(content, "origin", findings, default="0 d"),
+        origin=text(content, "origin", findings, default="0 d"),
         likelihood=likelihood,
-        regimens=_texts(tables["regimens"], "regimens", findings),
-        predict=_predict(tables["predict"], findings),
-        priors=_tables(tables["priors"], "priors", findings),
-        fixed=_tables(tables["set"], "set", findings),
-        outcome_settings=_texts(tables["settings"], "settings", findings),
+        regimens=texts(told["regimens"], "regimens", findings),
+        predict=_predict(told["predict"], findings),
+        priors=tables(told["priors"], "priors", findings),
+        fixed=tables(told["set"], "set", findings),
+        outcome_settings=texts(told["settings"], "settings", findings),
         patients=(count, seed, groups),
         estimator=estimator,
-        gates=_numbers(tables["gates"], GATES, "gates", findings, whole=False),
-        studies=_tables(tables["studies"], "studies", findings),
-        histologies=_tables(tables["histologies"], "histologies", findings),
+        gates=numbers(told["gates"], GATES, "gates", findings, whole=False),
+        studies=tables(told["studies"], "studies", findings),
+        histologies=tables(told["histologies"], "histologies", findings),
         overlap=bool(overlap),
     )
     return question, findings
 
 
-def _text(content: Mapping[str, Any], key: str, findings: Findings, default: str | None = None) -> str:
-    value = content.get(key, default)
-    return value if _is(value, str, "a text", key, findings) else default or ""
-
-
-def _table(content: Mapping[str, Any], key: str, findings: Findings) -> dict[str, Any]:
-    value = content.get(key, {})
-    return value if _is(value, dict, "a table", key, findings) else {}
-
-
-def _texts(table: Mapping[str, Any], place: str, findings: Findings) -> dict[str, str]:
-    return {k: v for k, v in table.items() if _is(v, str, "a text", f"{place}.{k}", findings)}
-
-
-def _tables(table: Mapping[str, Any], place: str, findings: Findings) -> dict[str, dict[str, Any]]:
-    return {k: v for k, v in table.items() if _is(v, dict, "a table", f"{place}.{k}", findings)}
-
-
-def _is(value: object, kind: type, words: str, place: str, findings: Findings) -> bool:
-    if not isinstance(value, kind):
-        findings.add(place, f"must be {words}", value)
-    return isinstance(value, kind)
-
-
 def _predict(table: Mapping[str, Any], findings: Findings) -> dict[str, str]:
     found = {}
-    for name, row in _tables(table, "predict", findings).items():
+    for name, row in tables(table, "predict", findings).items():
         place = f"predict.{name}"
         for key in row:
             if key != "regimen":
                 findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, ["regimen"]))
-        if _is(row.get("regimen"), str, "a text", f"{place}.regimen", findings):
+        if is_a(row.get("regimen"), str, "a text", f"{place}.regimen", findings):
             found[name] = row["regimen"]
     return found
 
 
 def _patients(table: Mapping[str, Any], findings: Findings) -> tuple[int, int, int]:
     defaults = {"count": 256, "seed": 1, "groups": 1}
-    found = _numbers(table, defaults, "patients", findings, whole=True)
+    found = numbers(table, defaults, "patients", findings, whole=True)
     if found["count"] % found["groups"]:
         findings.add("patients.count", f"must be a multiple of groups, {found['groups']}", found["count"])
     return found["count"], found["seed"], found["groups"]
-
-
-def _numbers(
-    table: Mapping[str, Any], defaults: Mapping[str, Any], place: str, findings: Findings, whole: bool
-) -> dict[str, Any]:
-    found = dict(defaults)
-    for key, value in table.items():
-        kinds = int if whole else (int, float)
-        if key not in defaults:
-            findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, defaults))
-        elif isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < 1e9:
-            rule = (
-                "must be a whole number that is not negative"
-                if whole
-                else "must be a number that is not negative"
-            )
-            findings.add(f"{place}.{key}", rule, value)
-        elif whole and key != "seed" and value < 1:
-            findings.add(f"{place}.{key}", "must be at least 1", value)
-        else:
-            found[key] = value
-    return found
 
 
 def _evidence(
