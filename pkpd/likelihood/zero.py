@@ -1,17 +1,24 @@
-"""Log probabilities of zero, such that nothing that is multiplied, added or differentiated becomes NaN."""
+"""Log probabilities of zero, such that nothing that is multiplied, added or differentiated becomes NaN.
+
+What stands for minus infinity is below any log probability of counts that can be, and no further: a compiler
+may compute a sum twice and round it differently, and the exponential of that difference must be finite.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+NEVER = {8: -1e10, 4: -1e6}  # by the bytes of a number
+ABSENT = {8: -1e18, 4: -5e8}
+
 
 def never(x: Float[Array, "..."]) -> float:
     """Stands for log 0: finite, so that 0 log 0 = 0, and its product with any count is finite too."""
-    return float(jnp.finfo(x.dtype).min) * 1e-8
+    return NEVER[x.dtype.itemsize]
 
 
 def absent(x: Float[Array, "..."]) -> float:
     """Log weight of a term that does not exist: below that of any impossible one."""
-    return float(jnp.finfo(x.dtype).min) * 1e-2
+    return ABSENT[x.dtype.itemsize]
 
 
 def finite(log_p: Float[Array, "..."]) -> Float[Array, "..."]:
