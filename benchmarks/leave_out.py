@@ -14,8 +14,6 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from pkpd.catalogue import shipped
 from pkpd.devices import configure, float64
 from pkpd.files import written
@@ -26,7 +24,7 @@ from pkpd.infer.emulator import Emulator
 from pkpd.infer.gates import sampling_checks, status_of
 from pkpd.infer.laplace import Normal, approximate
 from pkpd.infer.leave_out import Compared, Left, compare, reweighted, score_left_out, studies_of, without
-from pkpd.infer.mode import Mode, gradient_of
+from pkpd.infer.mode import gradient_of
 from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import Settings
 from pkpd.records import load_answer, resolve
@@ -75,13 +73,11 @@ class Variant:
     def of(cls, name: str, digest: str) -> "Variant":
         """From the sealed answer's mode, and examples of the model about it."""
         question, answer = load_answer(f"{EVIDENCE}/{name}")
-        problem, content = resolve(question).problem, answer.content
+        problem = resolve(question).problem
         settings = dataclasses.replace(question.settings, draws=DRAWS)
         evaluate, store = evaluator(problem), Store(KEPT / digest)
-        point = np.array([content["mode"][path] for path in problem.names])
-        mode = Mode(point, content["log_density"], content["gradient"], np.array(content["hessian"]))
         gradient = partial(gradient_of(problem), problem.patients)
-        normal = approximate(gradient, mode, coordinates_of(problem, settings.seed))
+        normal = approximate(gradient, answer.mode, coordinates_of(problem, settings.seed))
         emulator = taught(problem, evaluate, normal, settings, say, store)
         return cls(name, digest, problem, settings, evaluate, normal, emulator, store)
 

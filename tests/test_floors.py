@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DOORS = {"arms", "catalogue", "dosing.nonmem", "labels", "records", "store", "units"}
+DOORS = {"arms", "catalogue", "dosing.nonmem", "labels", "ledger", "records", "store", "units"}
 FACE = {"app", "cli", "devices", "plot", "report"}
 ENGINE = {"diffrax", "equinox", "jax", "jaxtyping", "numpy", "numpyro", "optimistix", "scipy"}
 HEAVY = {"arviz", "matplotlib", "pandas", "pint", "rich", "typer", "xarray"}

@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from pkpd.cli.labelled import EXTRAS, check_suffix, write_labelled
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
@@ -19,9 +20,7 @@ from pkpd.cli.output import (
 )
 from pkpd.cli.records import predict_records
 
-SUFFIXES = (".csv", ".nc", ".parquet")
 PICTURES = (".png", ".svg", ".pdf")
-EXTRAS = {".nc": "netcdf", ".parquet": "parquet"}
 
 
 def register(app: typer.Typer) -> None:
@@ -121,20 +120,9 @@ def _check_targets(out: str, plot: str, draws: str, findings: Any) -> None:
     if plot and draws:
         findings.add("--plot", "must not go with --draws: the picture shows the model file's kinetics")
     if out:
-        _check_kind(Path(out).suffix, draws, findings)
-
-
-def _check_kind(suffix: str, draws: str, findings: Any) -> None:
-    from pkpd.checks import did_you_mean
-    from pkpd.devices import extras
-
-    if suffix not in SUFFIXES:
-        findings.add("--out", "must end in .csv, .nc or .parquet", suffix, did_you_mean(suffix, SUFFIXES))
-    elif suffix != ".csv" and draws:
-        findings.add("--out", "must end in .csv with --draws", suffix)
-    elif suffix != ".csv" and not extras().get(EXTRAS[suffix]):
-        rule = "must be a kind of file that this installation can write"
-        findings.add("--out", rule, suffix, f'Install "pkpd[{EXTRAS[suffix]}]".')
+        check_suffix(Path(out).suffix, findings)
+        if draws and Path(out).suffix in EXTRAS:
+            findings.add("--out", "must end in .csv with --draws", Path(out).suffix)
 
 
 def _simulate(
@@ -220,10 +208,8 @@ def _write(results: list[Any], out: str) -> None:
     with written(path) as part:
         if path.suffix == ".csv":
             _write_csv(results, part)
-        elif path.suffix == ".nc":
-            results[0].to_xarray().to_netcdf(part, engine="h5netcdf")
         else:
-            results[0].to_xarray().to_dataframe().reset_index().to_parquet(part)
+            write_labelled(results[0].to_xarray(), part, path.suffix)
 
 
 def _write_csv(results: list[Any], path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from pkpd.devices import jitted
 from pkpd.dosing.events import Events
@@ -24,6 +24,7 @@ from pkpd.simulation import courses, individualise, sample_patients, signals_alo
 from pkpd.solve import AbstractSolver, Multirate
 
 Point = Float[Array, " params"]
+ArmCounts = tuple[int, ...] | Int[Array, " endpoints"] | None
 
 
 class Fact(NamedTuple):
@@ -174,18 +175,26 @@ class Problem(eqx.Module):
         """The same from that of each arm."""
         return sum((arm.weight * v for arm, v in zip(self.arms, by_arm, strict=True)), jnp.zeros(()))
 
-    def log_evidence(self, seen: Sequence[Seen]) -> list[Float[Array, ""]]:
-        """Log probability of what each arm reports, without its weight; zero where that is nothing or 0."""
+    def log_evidence(
+        self, seen: Sequence[Seen], counts: Sequence[ArmCounts] | None = None
+    ) -> list[Float[Array, ""]]:
+        """Log probability of what each arm reports, without its weight; zero where that is nothing or 0.
+
+        `counts` by arm, which may be traced, stand for those of the arms.
+        """
+        known = [arm.counts for arm in self.arms] if counts is None else counts
         return [
-            self._log_evidence(arm, mine, seen) if arm.told else jnp.zeros(())
-            for arm, mine in zip(self.arms, seen, strict=True)
+            self._log_evidence(arm, own, mine, seen) if arm.told else jnp.zeros(())
+            for arm, own, mine in zip(self.arms, known, seen, strict=True)
         ]
 
-    def _log_evidence(self, arm: Arm, mine: Seen, seen: Sequence[Seen]) -> Float[Array, ""]:
+    def _log_evidence(
+        self, arm: Arm, counts: ArmCounts, mine: Seen, seen: Sequence[Seen]
+    ) -> Float[Array, ""]:
         rule = log_joint_counts if self.joint else log_product_counts
         total = jnp.zeros(())
-        if arm.counts is not None and mine.table is not None:
-            total = total + rule(mine.table, joint_counts(arm.endpoints, arm.counts), arm.n)
+        if counts is not None and mine.table is not None:
+            total = total + rule(mine.table, joint_counts(arm.endpoints, counts), arm.n)
         for report in arm.reports:
             total = total + report.log_probability(mine, self._against(arm, report, seen), arm.n)
         return total

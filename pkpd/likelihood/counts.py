@@ -38,7 +38,8 @@ from scipy.special import gammaln as gammaln_static
 from pkpd.checks import Findings, fail
 from pkpd.likelihood.zero import absent, finite, never, restore, times
 
-Count = int | Sequence[int]
+Single = int | Int[Array, ""]
+Count = Single | Sequence[Single]
 Counts = Sequence[Count] | Int[np.ndarray, " outcomes"] | Int[Array, " outcomes"]
 Whole = int | Int[np.ndarray, "..."] | Int[Array, "..."]
 Grid = Any  # integers, numpy where the counts are static and jax where they are traced
@@ -52,9 +53,9 @@ def log_joint_counts(log_table: Float[Array, "*outcomes"], counts: Counts, n: in
 
     `log_table` has at most three axes, of which at most one has more than two categories. `counts` has an
     entry per axis: the events, or the tuple of the counts of categories 1, 2, ...; category 0 has the other
-    patients. Python integers make the smallest sum; where all axes have two categories an integer array may
-    be traced (one compilation for many data sets) and costs about (n/2)^3 terms for three axes. An axis that
-    was not reported is left out with `marginal`.
+    patients. Python integers make the smallest sum; JAX's may be traced (one compilation for many data sets)
+    and cost about (n/2)^3 terms for three axes of two categories. An axis that was not reported is left out
+    with `marginal`.
     Raises InputError for a wrong shape, or static counts outside 0 to n.
     """
     _check(log_table, counts, n, MOST_AXES, 1)
@@ -124,7 +125,7 @@ def clopper_pearson(
 
 
 def _log_multinomial(log_p: Float[Array, " categories"], count: Any, n: int) -> Float[Array, ""]:
-    events = [*count] if np.ndim(count) else [count]
+    events = [*count] if _wide(count) else [count]
     sizes = jnp.stack([jnp.asarray(k).astype(log_p.dtype) for k in (n - sum(events), *events)])
     return float(gammaln_static(n + 1.0)) + jnp.sum(times(sizes, log_p) - gammaln(sizes + 1))
 
@@ -194,12 +195,17 @@ def _canonical(
     while len(folded) < MOST_AXES:
         log_table = jnp.stack([log_table, jnp.full_like(log_table, never(log_table))])
         folded.insert(0, 0)
-    most = [n if np.ndim(k) else n // 2 if isinstance(k, jax.Array) else int(k) for k in folded]
-    first, second, last = sorted(range(MOST_AXES), key=lambda axis: (np.ndim(folded[axis]), most[axis]))
-    events = [*folded[last]] if np.ndim(folded[last]) else [folded[last]]
+    most = [n if _wide(k) else n // 2 if isinstance(k, jax.Array) else int(k) for k in folded]
+    first, second, last = sorted(range(MOST_AXES), key=lambda axis: (_wide(folded[axis]), most[axis]))
+    events = [*folded[last]] if _wide(folded[last]) else [folded[last]]
     groups = [(k, n if isinstance(k, jax.Array) else int(k)) for k in (n - sum(events), *events)]
     cube = jnp.transpose(log_table, (first, second, last))
     return cube, (folded[first], folded[second]), (most[first], most[second]), groups
+
+
+def _wide(count: Any) -> bool:
+    """Whether a count is those of more than two categories."""
+    return isinstance(count, tuple | list) or np.ndim(count) > 0
 
 
 def _check(log_table: Array, counts: Counts, n: int, axes: int, large: int) -> None:
@@ -211,20 +217,20 @@ def _check(log_table: Array, counts: Counts, n: int, axes: int, large: int) -> N
         found.add("log_table", rule, shape)
     elif len(counts) != len(shape):
         found.add("counts", f"must be one per axis of log_table, {len(shape)}", len(counts))
-    elif isinstance(counts, jax.Array) and max(shape) > 2:
-        found.add("counts", "must be Python integers where an axis has more than two categories")
     if n < 1:
         found.add("n", "must be at least 1", n)
-    if not isinstance(counts, jax.Array):
-        for axis, (count, size) in enumerate(zip(counts, shape, strict=False)):
-            _check_count(f"counts[{axis}]", count, size, n, found)
+    for axis, (count, size) in enumerate(zip(list(counts), shape, strict=False)):
+        _check_count(f"counts[{axis}]", count, size, n, found)
     found.raise_if_any()
 
 
 def _check_count(place: str, count: Any, size: int, n: int, found: Findings) -> None:
-    parts = [int(k) for k in count] if np.ndim(count) else [int(count)]
-    if np.ndim(count) != (size > 2) or len(parts) != size - 1:
+    wide = _wide(count)
+    parts = list(count) if wide else [count]
+    if wide != (size > 2) or len(parts) != size - 1:
         rule = f"must be the counts of categories 1 to {size - 1}" if size > 2 else "must be one count"
         found.add(place, rule, count)
+    elif any(isinstance(k, jax.Array) for k in parts):
+        return
     elif min(parts) < 0 or sum(parts) > n:
         found.add(place, f"must be between 0 and n = {n}" + ", their sum too" * (size > 2), count)

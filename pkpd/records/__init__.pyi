@@ -4,6 +4,9 @@ from .answer import posterior_models as posterior_models
 from .answer import seal as seal
 from .answer import write_answer as write_answer
 from .ask import fit as fit
+from .batch import collect_study as collect_study
+from .batch import run_study as run_study
+from .batch import study_status as study_status
 from .beside import beside as beside
 from .files import check_file as check_file
 from .files import is_question as is_question
@@ -16,3 +19,5 @@ from .resolve import Resolved as Resolved
 from .resolve import digest as digest
 from .resolve import load_question as load_question
 from .resolve import resolve as resolve
+from .study import Study as Study
+from .study import load_study as load_study

@@ -18,6 +18,7 @@ from pkpd.records.resolve import Resolved, load_question, resolve
 
 if TYPE_CHECKING:
     from pkpd.infer.fit import Fit
+    from pkpd.infer.mode import Mode
     from pkpd.model import Model
 
 DRAWS = 500
@@ -30,6 +31,14 @@ class Answer:
     content: dict[str, Any]
     draws: np.ndarray
     names: tuple[str, ...]
+
+    @property
+    def mode(self) -> "Mode":
+        """The mode, with its log density, gradient and curvature."""
+        from pkpd.infer.mode import Mode
+
+        told, point = self.content, np.array([self.content["mode"][path] for path in self.names])
+        return Mode(point, told["log_density"], told["gradient"], np.array(told["hessian"]))
 
 
 def answer_of(question: Question, resolved: Resolved, fit: "Fit") -> dict[str, Any]:

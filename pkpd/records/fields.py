@@ -50,18 +50,18 @@ def numbers(
     """The numbers of a table, by key; `defaults` are the keys that may be there."""
     found = dict(defaults)
     for key, value in table.items():
-        kinds = int if whole else (int, float)
+        kinds, where = int if whole else (int, float), f"{place}.{key}" if place else key
         if key not in defaults:
-            findings.add(f"{place}.{key}", "must be a known key", key, did_you_mean(key, defaults))
+            findings.add(where, "must be a known key", key, did_you_mean(key, defaults))
         elif isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < 1e9:
             rule = (
                 "must be a whole number that is not negative"
                 if whole
                 else "must be a number that is not negative"
             )
-            findings.add(f"{place}.{key}", rule, value)
+            findings.add(where, rule, value)
         elif whole and key != "seed" and value < 1:
-            findings.add(f"{place}.{key}", "must be at least 1", value)
+            findings.add(where, "must be at least 1", value)
         else:
             found[key] = value
     return found

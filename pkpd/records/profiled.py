@@ -34,8 +34,7 @@ def profiles(
                 hint = did_you_mean(path, problem.names)
                 findings.add("parameter", "must be a free parameter of the fit", path, hint)
         findings.raise_if_any()
-        mode = np.array([answer.content["mode"][path] for path in problem.names])
-        curvature = np.array(answer.content["hessian"])
+        mode, curvature = answer.mode.point, answer.mode.hessian
         density = partial(gradient_of(problem), problem.patients)
         wanted = list(parameters) or known
 

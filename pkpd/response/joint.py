@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from pkpd.checks import fail
 
+Whole = int | Int[Array, ""]
 LogLives = Float[Array, "lives patients"]
 LogByLife = Float[Array, "_categories lives patients"]
 
@@ -60,11 +61,16 @@ def categories(endpoints: Sequence[Endpoint]) -> tuple[tuple[int, int], ...]:
     return tuple((k, 1 + axes[k].members.index(e.kinds)) for k, e in zip(own, endpoints, strict=True))
 
 
-def joint_counts(endpoints: Sequence[Endpoint], counts: Sequence[int]) -> tuple[int | tuple[int, ...], ...]:
-    """An arm's counts by axis: one count, or those of the categories 1, 2, ... where there are more."""
-    by_axis: dict[int, list[int]] = {}
-    for (axis, _), count in zip(categories(endpoints), counts, strict=True):
-        by_axis.setdefault(axis, []).append(count)
+def joint_counts(
+    endpoints: Sequence[Endpoint], counts: Sequence[int] | Int[Array, " endpoints"]
+) -> tuple[Whole | tuple[Whole, ...], ...]:
+    """An arm's counts by axis: one count, or those of the categories 1, 2, ... where there are more.
+
+    Those of an array, which may be traced, are its numbers.
+    """
+    by_axis: dict[int, list[Whole]] = {}
+    for place, (axis, _) in enumerate(categories(endpoints)):
+        by_axis.setdefault(axis, []).append(counts[place])
     return tuple(own[0] if len(own) == 1 else tuple(own) for own in by_axis.values())
 
 

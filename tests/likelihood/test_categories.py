@@ -135,6 +135,23 @@ def test_large_arms(counts: tuple) -> None:
     assert math.isfinite(float(value))
 
 
+@pytest.mark.parametrize(
+    ("shape", "several", "n"),
+    [
+        ((4,), [((3, 0, 9),), ((1, 1, 1),), ((20, 0, 0),)], 20),
+        ((2, 4), [(3, (1, 6, 0)), (11, (2, 2, 2))], 14),
+        ((3, 2, 2), [((2, 3), 4, 1), ((0, 9), 0, 9)], 9),
+    ],
+)
+def test_one_compilation_serves_many_counts(shape: tuple[int, ...], several: list, n: int) -> None:
+    table = log(random_table(4, shape, zeros=1))
+    program = jax.jit(jax.value_and_grad(lambda table, counts: log_joint_counts(table, counts, n)))
+    for counts in several:
+        found, expected = program(table, jax.tree.map(jnp.asarray, counts)), slopes(table, counts, n)
+        assert float(found[0]) == pytest.approx(float(expected[0]), rel=1e-12)
+        assert np.asarray(found[1]) == pytest.approx(np.asarray(expected[1]), rel=1e-10)
+
+
 def test_single_precision() -> None:
     table, counts = log(random_table(7, (4, 2, 2))), ((9, 4, 2), 21, 22)
     single = compiled(table.astype(jnp.float32), counts, 52)
@@ -150,5 +167,5 @@ def test_faults_are_listed_together() -> None:
     for counts in ((3, 1), ((3,), 1), ((-1, 2), 1)):
         with pytest.raises(InputError, match=r"counts\[0\]"):
             log_joint_counts(table, counts, 5)
-    with pytest.raises(InputError, match="must be Python integers"):
+    with pytest.raises(InputError, match="must be the counts of categories 1 to 2"):
         log_joint_counts(table, jnp.array([1, 2]), 5)

@@ -1,0 +1,83 @@
+"""Long studies: run in chunks, gone on with after whatever stopped them, collected."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pkpd.devices import float64, versions
+from pkpd.ledger import Ledger
+from pkpd.records.answer import load_answer
+from pkpd.records.study import Study, code_digest
+
+if TYPE_CHECKING:
+    import xarray
+
+Progress = Callable[[str, float], None]
+DECIDING = ("jax", "jaxlib", "numpy", "optimistix", "numpyro")  # whose versions are facts of a result
+
+
+class Work(Protocol):
+    """What a kind of study computes."""
+
+    def chunk(self, numbers: range, size: int) -> "xarray.Dataset":
+        """Some items, by a program for `size` of them."""
+        ...
+
+
+def ledger_of(study: Study, folder: Path) -> Ledger:
+    """The folder of a study; raises `InputError` where its fit has no answer."""
+    _, answer = load_answer(study.fit)
+    made = versions()
+    facts = {
+        **study.facts,
+        "question": answer.content["problem"]["digest"],
+        "answer": answer.content["draws"]["sha256"],
+        "code": code_digest(),
+        **{name: made.get(name, "") for name in DECIDING},
+    }
+    return Ledger(folder, facts, study.chunks)
+
+
+def run_study(study: Study, folder: Path, progress: Progress | None = None) -> int:
+    """Computes the chunks that are missing and says how many they were; raises as `Ledger.fill` does."""
+    say = progress or (lambda message, share: None)
+
+    def begin() -> Callable[[int], "xarray.Dataset"]:
+        say("preparing", 0.0)
+        work = _work(study)
+        return lambda chunk: work.chunk(study.numbers(chunk), study.chunk)
+
+    def tell(done: int) -> None:
+        say(f"{min(done * study.chunk, study.items)} of {study.items} items", done / study.chunks)
+
+    with float64():
+        return ledger_of(study, folder).fill(begin, tell)
+
+
+def study_status(study: Study, folder: Path) -> dict[str, Any]:
+    """How many chunks and items there are; raises `InputError` where the folder is another study's."""
+    ledger = ledger_of(study, folder)
+    if ledger.known() is not None:
+        ledger.check()
+    done = ledger.done()
+    items = sum(len(study.numbers(chunk)) for chunk in done)
+    return {"chunks": study.chunks, "done": len(done), "items": study.items, "items_done": items}
+
+
+def collect_study(study: Study, folder: Path) -> tuple["xarray.Dataset", dict[str, Any]]:
+    """All that is there as one data set, and what it says."""
+    found = ledger_of(study, folder).all()
+    with float64():
+        return found, _told(study, found)
+
+
+def _work(study: Study) -> Work:
+    from pkpd.records.bootstrapped import Bootstrap
+
+    return Bootstrap.of(study)
+
+
+def _told(study: Study, found: "xarray.Dataset") -> dict[str, Any]:
+    from pkpd.records.bootstrapped import told
+
+    return told(study, found)

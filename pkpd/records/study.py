@@ -1,0 +1,87 @@
+"""A long study as written: many fits of one question."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pkpd.catalogue import read_toml
+from pkpd.checks import Findings, did_you_mean, fail
+from pkpd.records.fields import known, numbers, text
+
+KINDS: dict[str, dict[str, Any]] = {"bootstrap": {}}
+SIZES = {"items": 1000, "chunk": 20, "seed": 1}
+MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Study:
+    """How many items of a kind of study of a fit, computed so many at once; `digest` is the file's."""
+
+    path: Path
+    title: str
+    kind: str
+    fit: str
+    items: int
+    chunk: int
+    seed: int
+    options: Mapping[str, Any]
+
+    @property
+    def chunks(self) -> int:
+        """How many files its results are."""
+        return -(-self.items // self.chunk)
+
+    def numbers(self, chunk: int) -> range:
+        """The items of a chunk."""
+        return range(chunk * self.chunk, min((chunk + 1) * self.chunk, self.items))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the file asks for."""
+        asked = {"kind": self.kind, "fit": self.fit, "items": self.items, "chunk": self.chunk}
+        return {**asked, "seed": self.seed, **self.options}
+
+
+def is_study(path: Path) -> bool:
+    """Whether a TOML file has what only a study has."""
+    return path.suffix == ".toml" and path.is_file() and "kind" in read_toml(path, str(path))
+
+
+def load_study(path: str | Path) -> Study:
+    """Reads a study; raises `InputError` with every fault."""
+    path = Path(path)
+    if path.suffix != ".toml" or not path.is_file():
+        raise fail("", "must be a TOML file that exists", file=str(path))
+    content, findings = read_toml(path, str(path)), Findings(str(path))
+    kind = text(content, "kind", findings)
+    if kind not in KINDS:
+        findings.add("kind", f"must be one of {', '.join(KINDS)}", kind, did_you_mean(kind, KINDS))
+    options = KINDS.get(kind, {})
+    known(content, ("schema", "title", "kind", "fit", *SIZES, *options), findings)
+    sizes = {key: content[key] for key in (*SIZES, *options) if key in content}
+    found = numbers(sizes, SIZES | options, "", findings, whole=True)
+    if found["items"] > MOST:
+        findings.add("items", f"must be at most {MOST}", found["items"])
+    study = Study(
+        path=path,
+        title=text(content, "title", findings, default=""),
+        kind=kind,
+        fit=text(content, "fit", findings),
+        items=found["items"],
+        chunk=min(found["chunk"], found["items"]),
+        seed=found["seed"],
+        options={key: found[key] for key in options},
+    )
+    findings.raise_if_any()
+    return study
+
+
+def code_digest() -> str:
+    """Of this package's source: results of other code are not mixed with those of this one."""
+    total, root = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(root.rglob("*.py")):
+        total.update(path.relative_to(root).as_posix().encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
