@@ -1,9 +1,9 @@
 """Variants of the network fit compared by what each says of a study that it was fitted without.
 
 `python -m benchmarks.leave_out` samples every variant without each of its studies, from the mode of the
-sealed answer and by one emulator of the whole fit, in half an hour a variant on two slow cores. What it learns
-from and what is sampled are kept in `.cache/fits`. The table is `leave_out.csv`, beside the questions: a row
-is written when it is known, and not made again while the question is the same.
+sealed answer and by one emulator of the whole fit: half an hour a variant on two slow cores. What the
+emulator learns from and what is sampled are kept in `.cache/fits`. The table is `leave_out.csv`, beside the
+questions: a row is written when it is known, and not made again while the question is the same.
 """
 
 import csv
