@@ -15,6 +15,7 @@ Bardsley JM, Solonen A, Haario H, Laine M. SIAM J Sci Comput 2014;36:A1895-A1910
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,40 +23,76 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pkpd.devices import in_threads
-from pkpd.infer.batch import Climbed, climb_many
+from pkpd.infer.batch import CONVERGED, Climbed, Density, climb_many
+from pkpd.infer.emulator import Emulator
 from pkpd.infer.items import Item, check_redrawable, drawn, log_density_of, log_likelihood_of, weights_of
 from pkpd.infer.mode import Mode
 from pkpd.infer.problem import Problem, compiled
 from pkpd.likelihood.reports import Seen
 
+FLAT = 0.1  # no direction is standardised as if it had less curvature
 STEP = 1e-4  # of the differences by which tables are followed along the parameters
 
 Refit = Callable[[Int[Array, " items"]], Climbed]
 
 
-def refitter(problem: Problem, mode: Mode, seed: int) -> Refit:
+def refitter(problem: Problem, mode: Mode, seed: int, emulator: Emulator | None = None) -> Refit:
     """A compiled function that refits the replicates of some numbers, each the same whatever the others are.
 
+    With an emulator a climb begins where the emulator's ends, in coordinates that are standard there.
     Raises `InputError` where an arm reports something that cannot be redrawn.
     """
     check_redrawable(problem)
     seen, slopes = _followed(problem, mode.point)
-    centre, spread = jnp.asarray(mode.point), jnp.asarray(np.linalg.cholesky(np.linalg.inv(mode.hessian)))
+    centre, spread = jnp.asarray(mode.point), _spread(jnp.asarray(mode.hessian))
 
     def refit(problem: Problem, numbers: Array) -> Climbed:
         density = log_density_of(problem)
         items = jax.vmap(partial(replicate, problem, centre, seen, slopes, seed))(numbers)
 
-        def white(item: Item, z: Array) -> Array:
-            return density(item, centre + spread @ z)
+        def moved(item: Item) -> Array:
+            slope = _slope(problem, item, seen, slopes) + item.centre - centre
+            return centre + spread @ (spread.T @ slope)
 
-        def first(item: Item) -> Array:
-            return spread.T @ (_slope(problem, item, seen, slopes) + item.centre - centre)
-
-        found = climb_many(white, jax.vmap(first)(items), items)
-        return found._replace(points=centre + found.points @ spread.T)
+        lanes = _Lane(items, jax.vmap(moved)(items), jnp.broadcast_to(spread, (len(numbers), *spread.shape)))
+        if emulator is not None:
+            lanes = _led(log_density_of(problem, emulator.seen), lanes)
+        found = _climbed(density, lanes, width=1)
+        return found._replace(points=jax.vmap(_Lane.point)(lanes, found.points))
 
     return partial(compiled(problem, refit), problem.patients)
+
+
+class _Lane(NamedTuple):
+    """An item, where its climb begins, and what makes coordinates standard there."""
+
+    item: Item
+    start: Array
+    spread: Array
+
+    def point(self, z: Array) -> Array:
+        """The point of standardised coordinates."""
+        return self.start + self.spread @ z
+
+
+def _climbed(density: Density, lanes: _Lane, width: int) -> Climbed:
+    starts = jnp.zeros_like(lanes.start)
+    return climb_many(lambda lane, z: density(lane.item, lane.point(z)), starts, lanes, width=width)
+
+
+def _led(density: Density, lanes: _Lane) -> _Lane:
+    """Lanes that begin where a climb of another density, which is alike and cheap, ends."""
+    found = _climbed(density, lanes, width=len(lanes.start))
+    ends = jax.vmap(_Lane.point)(lanes, found.points)
+    ends = jnp.where((found.status == CONVERGED)[:, None], ends, lanes.start)
+    curved = jax.vmap(lambda item, x: jax.hessian(lambda y: -density(item, y))(x))(lanes.item, ends)
+    return _Lane(lanes.item, ends, jax.vmap(_spread)(curved))
+
+
+def _spread(curvature: Float[Array, "params params"]) -> Float[Array, "params params"]:
+    """A matrix whose product with standard normal numbers has the covariance, `FLAT` at the flattest."""
+    values, vectors = jnp.linalg.eigh(curvature)
+    return vectors / jnp.sqrt(jnp.maximum(values, FLAT))
 
 
 def replicate(

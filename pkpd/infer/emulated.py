@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from numpyro.infer.hmc import HMCState
 
 from pkpd.devices import in_threads
+from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.diagnostics import Draws, pareto_k
 from pkpd.infer.emulator import Emulator, learn, to_numbers
 from pkpd.infer.keep import Keep, Nowhere, same_density
@@ -119,6 +120,18 @@ def taught(
         known.append(_asked(problem, evaluate, points))
         keep.write(name, [known[-1].points, *known[-1].seen])
     return learnt()
+
+
+def taught_at(
+    problem: Problem, evaluate: Evaluate, points: Float[np.ndarray, "examples params"], seed: int, keep: Keep
+) -> Emulator:
+    """The emulator of a problem, from examples at some points; `keep` holds what the model says there."""
+    name = f"examples-{len(points)}-{seed}"
+    kept = keep.read(name)
+    examples = Examples(kept[0], kept[1:]) if kept else _asked(problem, evaluate, points)
+    if not kept:
+        keep.write(name, [examples.points, *examples.seen])
+    return learn(problem, coordinates_of(problem, seed), examples.points, examples.seen, seed)
 
 
 def _where(

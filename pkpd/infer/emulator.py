@@ -82,8 +82,11 @@ class Emulator:
 
     def log_likelihood(self, x: Point) -> Float[Array, ""]:
         """The problem's log likelihood of what the networks say."""
-        seen = [self._seen(x, place) for place in range(len(self.arms))]
-        return self.problem.weighted(self.problem.log_evidence(seen))
+        return self.problem.weighted(self.problem.log_evidence(self.seen(x)))
+
+    def seen(self, x: Point) -> list[Seen]:
+        """What the networks say of each arm."""
+        return [self._seen(x, place) for place in range(len(self.arms))]
 
     def _seen(self, x: Point, place: int) -> Seen:
         learnt, arm, shape = self.arms[place], self.problem.arms[place], self.shape[place]

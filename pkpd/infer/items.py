@@ -13,6 +13,8 @@ from pkpd.infer.problem import Point, Problem
 from pkpd.likelihood.reports import Seen
 from pkpd.response.joint import categories
 
+See = Callable[[Point], list[Seen]]
+
 
 class Item(eqx.Module):
     """The counts of each arm [endpoints], zeros where it has none, where the prior is centred [params], and
@@ -53,11 +55,15 @@ def log_likelihood_of(problem: Problem, item: Item, seen: list[Seen]) -> Float[A
     return sum(terms, jnp.zeros(()))
 
 
-def log_density_of(problem: Problem) -> Callable[[Item, Point], Float[Array, ""]]:
-    """An item's log posterior density at a point, up to a constant."""
+def log_density_of(problem: Problem, see: See | None = None) -> Callable[[Item, Point], Float[Array, ""]]:
+    """An item's log posterior density at a point, up to a constant, by what `see` says of the arms there.
+
+    Default: what the problem's model says.
+    """
+    look = see or problem.seen
 
     def log_density(item: Item, x: Point) -> Float[Array, ""]:
-        return log_likelihood_of(problem, item, problem.seen(x)) - 0.5 * jnp.sum((x - item.centre) ** 2)
+        return log_likelihood_of(problem, item, look(x)) - 0.5 * jnp.sum((x - item.centre) ** 2)
 
     return log_density
 

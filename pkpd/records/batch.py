@@ -8,6 +8,7 @@ from pkpd.devices import float64, versions
 from pkpd.ledger import Ledger
 from pkpd.records.answer import load_answer
 from pkpd.records.study import Study, code_digest
+from pkpd.store import Store
 
 if TYPE_CHECKING:
     import xarray
@@ -44,7 +45,7 @@ def run_study(study: Study, folder: Path, progress: Progress | None = None) -> i
 
     def begin() -> Callable[[int], "xarray.Dataset"]:
         say("preparing", 0.0)
-        work = _work(study)
+        work = _work(study, Store(folder))
         return lambda chunk: work.chunk(study.numbers(chunk), study.chunk)
 
     def tell(done: int) -> None:
@@ -71,10 +72,10 @@ def collect_study(study: Study, folder: Path) -> tuple["xarray.Dataset", dict[st
         return found, _told(study, found)
 
 
-def _work(study: Study) -> Work:
+def _work(study: Study, keep: Store) -> Work:
     from pkpd.records.bootstrapped import Bootstrap
 
-    return Bootstrap.of(study)
+    return Bootstrap.of(study, keep)
 
 
 def _told(study: Study, found: "xarray.Dataset") -> dict[str, Any]:

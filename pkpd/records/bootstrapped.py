@@ -9,7 +9,10 @@ import xarray
 
 from pkpd.infer.batch import STATUSES
 from pkpd.infer.bootstrap import Refit, refitter
-from pkpd.infer.problem import Problem
+from pkpd.infer.emulated import WIDER, taught_at
+from pkpd.infer.items import check_redrawable
+from pkpd.infer.keep import Keep
+from pkpd.infer.problem import Problem, evaluator
 from pkpd.records.answer import load_answer
 from pkpd.records.resolve import resolve
 from pkpd.records.study import Study
@@ -28,11 +31,18 @@ class Bootstrap:
     refit: Refit
 
     @classmethod
-    def of(cls, study: Study) -> "Bootstrap":
-        """From the stored answer's mode."""
+    def of(cls, study: Study, keep: Keep) -> "Bootstrap":
+        """From the stored answer's mode; `keep` holds the examples from which an emulator learns."""
         question, answer = load_answer(study.fit)
-        problem = resolve(question).problem
-        return cls(problem, refitter(problem, answer.mode, study.seed))
+        problem, mode = resolve(question).problem, answer.mode
+        check_redrawable(problem)
+        spread = np.linalg.cholesky(np.linalg.inv(mode.hessian))
+        random = np.random.default_rng(study.seed).standard_normal(
+            (study.options["emulate"], len(mode.point))
+        )
+        points = mode.point + WIDER * random @ spread.T
+        emulator = taught_at(problem, evaluator(problem), points, study.seed, keep)
+        return cls(problem, refitter(problem, mode, study.seed, emulator))
 
     def chunk(self, numbers: range, size: int) -> xarray.Dataset:
         """Where the refits of some numbers ended, on the normal scale and in the parameters' units."""

@@ -10,7 +10,7 @@ from pkpd.catalogue import read_toml
 from pkpd.checks import Findings, did_you_mean, fail
 from pkpd.records.fields import known, numbers, text
 
-KINDS: dict[str, dict[str, Any]] = {"bootstrap": {}}
+KINDS: dict[str, dict[str, Any]] = {"bootstrap": {"emulate": 2000}}  # and their options
 SIZES = {"items": 1000, "chunk": 20, "seed": 1}
 MOST = 1_000_000
 

@@ -12,9 +12,11 @@ from scipy.stats import binom
 from pkpd.checks import InputError
 from pkpd.infer.batch import CONVERGED
 from pkpd.infer.bootstrap import refitter
+from pkpd.infer.emulated import taught_at
 from pkpd.infer.items import check_redrawable, drawn, log_density_of, own_item
+from pkpd.infer.keep import Nowhere
 from pkpd.infer.mode import ascend, gradient_of, polish
-from pkpd.infer.problem import compiled
+from pkpd.infer.problem import compiled, evaluator
 from pkpd.likelihood.reports import Mean
 from tests.infer.test_levels import alive, made
 
@@ -50,6 +52,17 @@ def test_the_modes_of_replicates_spread_like_the_posterior(refitted):
     spread, noise = mode.hessian[0, 0] ** -0.5, 1.0 / np.sqrt(2 * REPLICATES)
     assert found.points.std() == pytest.approx(spread, rel=4 * noise + 0.02)
     assert found.points.mean() == pytest.approx(mode.point[0], abs=0.15 * spread)
+
+
+def test_an_emulator_leads_to_the_same_modes(refitted):
+    problem, mode, refit = refitted
+    points = mode.point + 0.2 * np.random.default_rng(2).standard_normal((200, 1))
+    emulator = taught_at(problem, evaluator(problem), points, 1, Nowhere())
+    alone, led = refit(jnp.arange(300)), refitter(problem, mode, 7, emulator)(jnp.arange(300))
+    assert (led.status == CONVERGED).all()
+    spread = mode.hessian[0, 0] ** -0.5
+    assert np.abs(led.points - alone.points).max() < 2e-3 * spread
+    assert np.abs(led.log_density - alone.log_density).max() < 1e-6
 
 
 def test_a_replicate_is_the_same_in_any_company(refitted):
