@@ -14,7 +14,7 @@ from pkpd.records import load_answer, question_names, resolve
 from pkpd.records.answer import Answer
 
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
-OPEN = {"lissoni_network/series"}
+OPEN: set[str] = set()
 
 MISSED = {
     # What the direct contrast of melatonin says against a model in which it does not potentiate.
