@@ -56,7 +56,8 @@ def test_stored_questions_have_no_fault(name):
 
 def test_a_file_of_another_kind_is_a_fault(tmp_path):
     (tmp_path / "notes.md").write_text("words", "utf-8")
-    rule = 'must be an arms or records file (.csv), or a model, a question or records (.toml), but is ".md".'
+    rule = "must be an arms or records file (.csv), or a model, a question, a study or records (.toml)"
+    rule += ', but is ".md".'
     assert faults(tmp_path / "notes.md") == [f"{tmp_path / 'notes.md'}: {rule}"]
 
 

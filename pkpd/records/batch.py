@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pkpd.devices import float64, versions
 from pkpd.ledger import Ledger
@@ -17,6 +17,7 @@ Progress = Callable[[str, float], None]
 DECIDING = ("jax", "jaxlib", "numpy", "optimistix", "numpyro")  # whose versions are facts of a result
 
 
+@runtime_checkable
 class Work(Protocol):
     """What a kind of study computes."""
 

@@ -59,11 +59,12 @@ def check_file(name: str) -> list[Fault]:
     from pkpd.arms import check_arms
     from pkpd.dosing import load_records
     from pkpd.records.resolve import load_question, resolve
+    from pkpd.records.study import check_study, is_study
 
     path = Path(name)
     events = _is_events(path)
     if path.is_file() and path.suffix not in (".csv", ".toml"):
-        rule = "must be an arms or records file (.csv), or a model, a question or records (.toml)"
+        rule = "must be an arms or records file (.csv), or a model, a question, a study or records (.toml)"
         return [Fault("", rule, path.suffix or "a file without an ending", file=name)]
     if name.endswith(".csv") and not events:
         return check_arms(name)
@@ -72,6 +73,8 @@ def check_file(name: str) -> list[Fault]:
             load_records(path)
         elif is_question(name):
             resolve(load_question(name))
+        elif is_study(path):
+            check_study(name)
         else:
             return check_model_file(name)
     except InputError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pkpd.catalogue import read_toml
-from pkpd.checks import Findings, did_you_mean, fail
+from pkpd.checks import Findings, InputError, did_you_mean, fail
 from pkpd.records.fields import known, numbers, text
 
 KINDS: dict[str, dict[str, Any]] = {"bootstrap": {"emulate": 2000}}  # and their options
@@ -46,7 +46,10 @@ class Study:
 
 def is_study(path: Path) -> bool:
     """Whether a TOML file has what only a study has."""
-    return path.suffix == ".toml" and path.is_file() and "kind" in read_toml(path, str(path))
+    try:
+        return path.suffix == ".toml" and path.is_file() and "kind" in read_toml(path, str(path))
+    except InputError:
+        return False
 
 
 def load_study(path: str | Path) -> Study:
@@ -76,6 +79,13 @@ def load_study(path: str | Path) -> Study:
     )
     findings.raise_if_any()
     return study
+
+
+def check_study(path: str | Path) -> None:
+    """Raises `InputError` for the faults of a study, and where its fit has no answer."""
+    from pkpd.records.answer import load_answer
+
+    load_answer(load_study(path).fit)
 
 
 def code_digest() -> str:

@@ -1,0 +1,170 @@
+"""Long studies: what their files may say, what their folders hold, what is said of it."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray
+from scipy.stats import norm
+from typer.testing import CliRunner
+
+from pkpd.checks import InputError
+from pkpd.cli import app
+from pkpd.infer.batch import STATUSES
+from pkpd.records import check_file, collect_study, load_answer, load_study, run_study, study_status
+from pkpd.records.batch import ledger_of
+
+FIT = "lissoni1995/joint"
+TEXT = f"""schema = 1
+title = "a few"
+kind = "bootstrap"
+fit = "{FIT}"
+items = 50
+chunk = 20
+seed = 3
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "few.toml"
+    path.write_text(TEXT, "utf-8")
+    return path
+
+
+@pytest.fixture
+def filled(path):
+    """A study whose results are normal numbers, the last of which did not converge."""
+    study, folder = load_study(path), path.with_suffix(".study")
+    names = list(load_answer(FIT)[1].names)
+
+    def chunk(place):
+        numbers = np.array(study.numbers(place))
+        points = np.stack([np.random.default_rng((1, k)).standard_normal(len(names)) for k in numbers])
+        status = np.where(numbers == study.items - 1, 1, 0)
+        values = {"point": (("item", "parameter"), points), "status": ("item", status)}
+        return xarray.Dataset(values, {"item": numbers, "parameter": names})
+
+    ledger_of(study, folder).fill(lambda: chunk, lambda done: None)
+    return study, folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["batch", *map(str, arguments)])
+
+
+def test_a_study_is_cut_into_chunks(path):
+    study = load_study(path)
+    assert study.chunks == 3
+    assert [list(study.numbers(k))[:: len(study.numbers(k)) - 1] for k in range(3)] == [
+        [0, 19],
+        [20, 39],
+        [40, 49],
+    ]
+    assert study.options == {"emulate": 2000}
+    assert check_file(str(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        (
+            "bootstrap",
+            "botstrap",
+            'kind: must be one of bootstrap, but is "botstrap". Did you mean "bootstrap"?',
+        ),
+        ("schema = 1", "schema = 2", "schema: must be 1, but is 2."),
+        ("chunk =", "chunks =", 'chunks: must be a known key, but is "chunks". Did you mean "chunk"?'),
+        ("items = 50", "items = 0", "items: must be at least 1, but is 0."),
+        ("items = 50", "items = 2000000", "items: must be at most 1000000, but is 2000000."),
+        ("seed = 3", "seed = -3", "seed: must be a whole number that is not negative, but is -3."),
+        ("joint", "jiont", "fit: must be a stored fit"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_told(path, old, new, rule):
+    path.write_text(TEXT.replace(old, new), "utf-8")
+    assert any(rule in str(fault) for fault in check_file(str(path)))
+    assert not path.with_suffix(".study").exists()
+
+
+def test_its_status_before_and_after(path, filled):
+    study, folder = filled
+    assert study_status(study, folder / "nothing") == {"chunks": 3, "done": 0, "items": 50, "items_done": 0}
+    (folder / "chunk-00000.nc").unlink()
+    found = run("status", path, "--json")
+    assert json.loads(found.stdout) == {
+        "chunks": 3,
+        "done": 2,
+        "items": 50,
+        "items_done": 30,
+        "folder": str(folder),
+    }
+
+
+def test_what_is_collected_is_of_the_replicates_that_converged(filled):
+    found, told = collect_study(*filled)
+    assert found.sizes["item"] == 50
+    assert told["statuses"] == dict(zip(STATUSES, (49, 1, 0), strict=True))
+    assert [row["parameter"] for row in told["parameters"]] == list(load_answer(FIT)[1].names)
+    row = told["parameters"][0]
+    points = found["point"].values[:49, 0]
+    assert row["sd"] == pytest.approx(points.std(ddof=1))
+    mode, (low, high) = np.log(row["mode"]), np.log(row["ci95"])
+    answer = load_answer(FIT)[1].content
+    spread = answer["transforms"][row["parameter"]][2]
+    assert low - mode == pytest.approx(
+        spread * (np.quantile(points, 0.025) - answer["mode"][row["parameter"]])
+    )
+    assert high - low == pytest.approx(spread * np.ptp(np.quantile(points, [0.025, 0.975])))
+    assert high - low < 2 * spread * norm.ppf(0.999)
+
+
+def test_collected_files_and_words(path, filled, tmp_path):
+    out = tmp_path / "all.csv"
+    found = run("collect", path, "--out", out)
+    assert found.exit_code == 0
+    assert "a few: 50 of 50 items of lissoni1995/joint" in found.stdout
+    assert "49 converged, 1 too many steps" in found.stdout
+    assert "redraws the counts and the centres of the priors" in " ".join(found.stdout.split())
+    assert len(out.read_text("utf-8").splitlines()) == 1 + 50 * len(load_answer(FIT)[1].names)
+
+
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [
+        (("resume",), "must be a study that was begun"),
+        (("collect",), "must hold a chunk"),
+        (("collect", "--out", "x.parqet"), "must end in .csv, .nc or .parquet"),
+    ],
+)
+def test_commands_that_come_too_early_or_ask_too_much(path, command, rule):
+    verb, *rest = command
+    found = run(verb, path, *rest)
+    assert found.exit_code == 2
+    assert rule in found.stderr
+
+
+def test_a_folder_of_another_study_is_refused(path, filled):
+    path.write_text(TEXT.replace("seed = 3", "seed = 4"), "utf-8")
+    rule = "seed: must be what the folder's results were made with, but is 4."
+    for command in ("status", "collect"):
+        found = run(command, path)
+        assert found.exit_code == 2
+        assert rule in found.stderr
+    with pytest.raises(InputError, match=rule):
+        run_study(load_study(path), filled[1])
+
+
+@pytest.mark.slow
+def test_a_study_runs(path):
+    path.write_text(TEXT.replace("50", "3").replace("chunk = 20", "chunk = 2\nemulate = 300"), "utf-8")
+    study, folder = load_study(path), path.with_suffix(".study")
+    assert run_study(study, folder) == 2
+    found, told = collect_study(study, folder)
+    assert told["statuses"]["converged"] == 3
+    assert found["gradient"].values.max() <= 1e-3
+    first = found["log_density"].values
+    (folder / "chunk-00000.nc").unlink()
+    assert run_study(study, folder) == 1
+    again, _ = collect_study(study, folder)
+    assert np.array_equal(again["log_density"].values, first)
