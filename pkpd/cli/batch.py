@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STUDY = typer.Argument(..., metavar="STUDY.toml", help="What is done how often, to which fit.")
 KEEP = typer.Option("", help="Folder of the results; default STUDY.study beside the file.")
+PICTURES = (".png", ".svg", ".pdf")
+PLOT = typer.Option("", help="Picture of a calibration (.png, .svg, .pdf).")
 OUT = typer.Option("", help="File for all results (.nc, .csv, .parquet).")
 
 
@@ -78,25 +80,50 @@ def status(study: str = STUDY, keep: str = KEEP, as_json: bool = JSON) -> None:
     _tell(study_status(asked, folder) | {"folder": str(folder)}, as_json)
 
 
-def collect(study: str = STUDY, keep: str = KEEP, out: str = OUT, as_json: bool = JSON) -> None:
+def collect(
+    study: str = STUDY, keep: str = KEEP, out: str = OUT, plot: str = PLOT, as_json: bool = JSON
+) -> None:
     """Joins the results that there are, and says what they say. Example: pkpd batch collect bootstrap.toml"""
-    from pkpd.checks import Findings
-    from pkpd.cli.labelled import check_suffix, write_labelled
+    from pkpd.cli.labelled import write_labelled
     from pkpd.files import written
     from pkpd.records import collect_study, load_study
 
-    asked, findings = load_study(study), Findings()
-    if out:
-        check_suffix(Path(out).suffix, findings)
-    findings.raise_if_any()
+    asked = load_study(study)
+    _check_targets(asked, out, plot)
     found, told = collect_study(asked, _folder(asked, keep))
     if as_json:
         print_json(told)
     else:
-        _print(asked, told)
+        PRINTED[asked.kind](asked, told)
     if out:
         with written(Path(out)) as part:
             write_labelled(found, part, Path(out).suffix)
+    if plot:
+        _plot(found, plot)
+
+
+def _check_targets(study: "Study", out: str, plot: str) -> None:
+    from pkpd.checks import Findings
+    from pkpd.cli.labelled import check_suffix
+
+    findings = Findings()
+    if out:
+        check_suffix(Path(out).suffix, findings)
+    if plot and study.kind != "calibration":
+        findings.add("--plot", "must be of a calibration", study.kind)
+    elif plot and Path(plot).suffix not in PICTURES:
+        findings.add("--plot", f"must end in {', '.join(PICTURES)}", Path(plot).suffix)
+    findings.raise_if_any()
+
+
+def _plot(found: Any, path: str) -> None:
+    from pkpd.infer.calibrate import band
+    from pkpd.plot import plot_calibration, save
+    from pkpd.records.calibrated import LEVEL, curves
+
+    named = curves(found)
+    figure = plot_calibration(named, band(found.sizes["item"], len(named), LEVEL), LEVEL)
+    typer.echo(f"wrote {save(figure, path)}", err=True)
 
 
 def _folder(study: "Study", keep: str) -> Path:
@@ -110,7 +137,25 @@ def _tell(state: dict[str, Any], as_json: bool) -> None:
     return typer.echo(f"{state['folder']}: {state['items_done']} of {state['items']} items, {chunks}")
 
 
-def _print(study: "Study", told: dict[str, Any]) -> None:
+def _print_calibration(study: "Study", told: dict[str, Any]) -> None:
+    typer.echo(
+        f"{study.title or study.path.stem}: {told['items']} of {study.items} data sets of {told['fit']}"
+    )
+    typer.echo(f"{told['converged']} converged\n")
+    rows = [
+        [
+            row["quantity"],
+            "yes" if row["uniform"] else "NO",
+            *(f"{row[key]:.2f}" for key in ("held50", "held95")),
+        ]
+        for row in told["quantities"]
+    ]
+    title = "Ranks of the truth, and how often central intervals of 50 and 95 % hold it"
+    table(title, ["quantity", "uniform", "in 50 %", "in 95 %"], rows)
+    typer.echo(f"{told['words']}\n{DISCLAIMER}")
+
+
+def _print_bootstrap(study: "Study", told: dict[str, Any]) -> None:
     typer.echo(f"{study.title or study.path.stem}: {told['items']} of {study.items} items of {told['fit']}")
     typer.echo(", ".join(f"{count} {status}" for status, count in told["statuses"].items() if count) + "\n")
     rows = [
@@ -132,3 +177,6 @@ def _print(study: "Study", told: dict[str, Any]) -> None:
 
 def _span(ends: list[float]) -> str:
     return f"{number(ends[0])} to {number(ends[1])}"
+
+
+PRINTED = {"bootstrap": _print_bootstrap, "calibration": _print_calibration}

@@ -15,7 +15,6 @@ Bardsley JM, Solonen A, Haario H, Laine M. SIAM J Sci Comput 2014;36:A1895-A1910
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +22,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pkpd.devices import in_threads
-from pkpd.infer.batch import CONVERGED, Climbed, Density, climb_many
+from pkpd.infer.batch import Climbed
 from pkpd.infer.emulator import Emulator
 from pkpd.infer.items import Item, check_redrawable, drawn, log_density_of, log_likelihood_of, weights_of
+from pkpd.infer.lanes import Lane, climbed, led, standard
 from pkpd.infer.mode import Mode
 from pkpd.infer.problem import Problem, compiled
 from pkpd.likelihood.reports import Seen
 
-FLAT = 0.1  # no direction is standardised as if it had less curvature
 STEP = 1e-4  # of the differences by which tables are followed along the parameters
 
 Refit = Callable[[Int[Array, " items"]], Climbed]
@@ -44,7 +43,7 @@ def refitter(problem: Problem, mode: Mode, seed: int, emulator: Emulator | None 
     """
     check_redrawable(problem)
     seen, slopes = _followed(problem, mode.point)
-    centre, spread = jnp.asarray(mode.point), _spread(jnp.asarray(mode.hessian))
+    centre, spread = jnp.asarray(mode.point), standard(jnp.asarray(mode.hessian))
 
     def refit(problem: Problem, numbers: Array) -> Climbed:
         density = log_density_of(problem)
@@ -54,45 +53,13 @@ def refitter(problem: Problem, mode: Mode, seed: int, emulator: Emulator | None 
             slope = _slope(problem, item, seen, slopes) + item.centre - centre
             return centre + spread @ (spread.T @ slope)
 
-        lanes = _Lane(items, jax.vmap(moved)(items), jnp.broadcast_to(spread, (len(numbers), *spread.shape)))
+        lanes = Lane(items, jax.vmap(moved)(items), jnp.broadcast_to(spread, (len(numbers), *spread.shape)))
         if emulator is not None:
-            lanes = _led(log_density_of(problem, emulator.seen), lanes)
-        found = _climbed(density, lanes, width=1)
-        return found._replace(points=jax.vmap(_Lane.point)(lanes, found.points))
+            lanes = led(log_density_of(problem, emulator.seen), lanes)
+        found = climbed(density, lanes, width=1)
+        return found._replace(points=jax.vmap(Lane.point)(lanes, found.points))
 
     return partial(compiled(problem, refit), problem.patients)
-
-
-class _Lane(NamedTuple):
-    """An item, where its climb begins, and what makes coordinates standard there."""
-
-    item: Item
-    start: Array
-    spread: Array
-
-    def point(self, z: Array) -> Array:
-        """The point of standardised coordinates."""
-        return self.start + self.spread @ z
-
-
-def _climbed(density: Density, lanes: _Lane, width: int) -> Climbed:
-    starts = jnp.zeros_like(lanes.start)
-    return climb_many(lambda lane, z: density(lane.item, lane.point(z)), starts, lanes, width=width)
-
-
-def _led(density: Density, lanes: _Lane) -> _Lane:
-    """Lanes that begin where a climb of another density, which is alike and cheap, ends."""
-    found = _climbed(density, lanes, width=len(lanes.start))
-    ends = jax.vmap(_Lane.point)(lanes, found.points)
-    ends = jnp.where((found.status == CONVERGED)[:, None], ends, lanes.start)
-    curved = jax.vmap(lambda item, x: jax.hessian(lambda y: -density(item, y))(x))(lanes.item, ends)
-    return _Lane(lanes.item, ends, jax.vmap(_spread)(curved))
-
-
-def _spread(curvature: Float[Array, "params params"]) -> Float[Array, "params params"]:
-    """A matrix whose product with standard normal numbers has the covariance, `FLAT` at the flattest."""
-    values, vectors = jnp.linalg.eigh(curvature)
-    return vectors / jnp.sqrt(jnp.maximum(values, FLAT))
 
 
 def replicate(

@@ -1,4 +1,5 @@
 from .arms import plot_arms as plot_arms
+from .calibration import plot_calibration as plot_calibration
 from .cells import plot_cells as plot_cells
 from .exposure import exposure_times as exposure_times
 from .exposure import plot_exposure as plot_exposure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pkpd.devices import float64, versions
 from pkpd.ledger import Ledger
 from pkpd.records.answer import load_answer
+from pkpd.records.resolve import load_question, resolve
 from pkpd.records.study import Study, code_digest
 from pkpd.store import Store
 
@@ -26,18 +27,19 @@ class Work(Protocol):
         ...
 
 
+def facts_of(study: Study) -> dict[str, Any]:
+    """What the results of a study depend on; raises `InputError` where its fit is at fault, or has no answer
+    where it needs one."""
+    made, question = versions(), load_question(study.fit)
+    facts = study.facts | {"question": resolve(question).digest}
+    if study.answered:
+        facts["answer"] = load_answer(study.fit)[1].content["draws"]["sha256"]
+    return facts | {"code": code_digest()} | {name: made.get(name, "") for name in DECIDING}
+
+
 def ledger_of(study: Study, folder: Path) -> Ledger:
-    """The folder of a study; raises `InputError` where its fit has no answer."""
-    _, answer = load_answer(study.fit)
-    made = versions()
-    facts = {
-        **study.facts,
-        "question": answer.content["problem"]["digest"],
-        "answer": answer.content["draws"]["sha256"],
-        "code": code_digest(),
-        **{name: made.get(name, "") for name in DECIDING},
-    }
-    return Ledger(folder, facts, study.chunks)
+    """The folder of a study; raises `InputError` as `facts_of` does."""
+    return Ledger(folder, facts_of(study), study.chunks)
 
 
 def run_study(study: Study, folder: Path, progress: Progress | None = None) -> int:
@@ -74,12 +76,18 @@ def collect_study(study: Study, folder: Path) -> tuple["xarray.Dataset", dict[st
 
 
 def _work(study: Study, keep: Store) -> Work:
+    if study.kind == "calibration":
+        from pkpd.records.calibrated import Calibration
+
+        return Calibration.of(study, keep)
     from pkpd.records.bootstrapped import Bootstrap
 
     return Bootstrap.of(study, keep)
 
 
 def _told(study: Study, found: "xarray.Dataset") -> dict[str, Any]:
-    from pkpd.records.bootstrapped import told
-
+    if study.kind == "calibration":
+        from pkpd.records.calibrated import told
+    else:
+        from pkpd.records.bootstrapped import told
     return told(study, found)

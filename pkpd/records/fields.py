@@ -37,6 +37,15 @@ def tables(table: Mapping[str, Any], place: str, findings: Findings) -> dict[str
     return {k: v for k, v in table.items() if is_a(v, dict, "a table", f"{place}.{k}", findings)}
 
 
+def names(content: Mapping[str, Any], key: str, findings: Findings) -> tuple[str, ...]:
+    """The texts of the list under a key, which must hold some."""
+    value = content.get(key)
+    if not (isinstance(value, list) and value and all(isinstance(each, str) for each in value)):
+        findings.add(key, "must be a list of texts", value)
+        return ()
+    return tuple(value)
+
+
 def is_a(value: object, kind: type, words: str, place: str, findings: Findings) -> bool:
     """Whether a value is of a kind; a fault where it is not."""
     if not isinstance(value, kind):

@@ -8,9 +8,20 @@ from typing import Any
 
 from pkpd.catalogue import read_toml
 from pkpd.checks import Findings, InputError, did_you_mean, fail
-from pkpd.records.fields import known, numbers, text
+from pkpd.records.fields import known, names, numbers, text
 
-KINDS: dict[str, dict[str, Any]] = {"bootstrap": {"emulate": 2000}}  # and their options
+KINDS: dict[str, dict[str, Any]] = {  # and their options
+    "bootstrap": {"emulate": 2000},
+    "calibration": {
+        "free": (),
+        "patients": 32,
+        "emulate": 3000,
+        "chains": 4,
+        "warmup": 200,
+        "draws": 250,
+        "power": 1,
+    },
+}
 SIZES = {"items": 1000, "chunk": 20, "seed": 1}
 MOST = 1_000_000
 
@@ -43,6 +54,11 @@ class Study:
         asked = {"kind": self.kind, "fit": self.fit, "items": self.items, "chunk": self.chunk}
         return {**asked, "seed": self.seed, **self.options}
 
+    @property
+    def answered(self) -> bool:
+        """Whether it is of the fit's answer, not of its question only."""
+        return self.kind == "bootstrap"
+
 
 def is_study(path: Path) -> bool:
     """Whether a TOML file has what only a study has."""
@@ -63,8 +79,10 @@ def load_study(path: str | Path) -> Study:
         findings.add("kind", f"must be one of {', '.join(KINDS)}", kind, did_you_mean(kind, KINDS))
     options = KINDS.get(kind, {})
     known(content, ("schema", "title", "kind", "fit", *SIZES, *options), findings)
-    sizes = {key: content[key] for key in (*SIZES, *options) if key in content}
-    found = numbers(sizes, SIZES | options, "", findings, whole=True)
+    whole = SIZES | {key: value for key, value in options.items() if isinstance(value, int)}
+    found = numbers({key: content[key] for key in whole if key in content}, whole, "", findings, whole=True)
+    if "free" in options:
+        found["free"] = names(content, "free", findings)
     if found["items"] > MOST:
         findings.add("items", f"must be at most {MOST}", found["items"])
     study = Study(
@@ -82,10 +100,10 @@ def load_study(path: str | Path) -> Study:
 
 
 def check_study(path: str | Path) -> None:
-    """Raises `InputError` for the faults of a study, and where its fit has no answer."""
-    from pkpd.records.answer import load_answer
+    """Raises `InputError` for the faults of a study and of its fit."""
+    from pkpd.records.batch import facts_of
 
-    load_answer(load_study(path).fit)
+    facts_of(load_study(path))
 
 
 def code_digest() -> str:

@@ -1,0 +1,103 @@
+"""Posteriors of many data sets of one problem as one batch of chains.
+
+What a model says of an arm does not depend on the counts, so that one emulator moves the chains of all data
+sets; the model accepts or rejects where they are moved to, as in `pkpd.infer.emulated`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+from numpyro.infer.hmc import HMCState
+
+from pkpd.infer.emulated import MOVES, SETTLE
+from pkpd.infer.emulator import Emulator
+from pkpd.infer.items import Item, log_density_of, log_likelihood_of
+from pkpd.infer.lanes import Lane, led
+from pkpd.infer.nuts import kernel_of
+from pkpd.infer.problem import Problem
+
+
+class Chains(NamedTuple):
+    """Of each item [items, chains, draws, ...]: points [params], the log likelihood there, what the model
+    predicts for the arms, whether a proposal diverged or was accepted, and the energy."""
+
+    points: Array
+    log_likelihood: Array
+    predictions: Array
+    diverging: Array
+    accepted: Array
+    energy: Array
+
+
+class _Here(NamedTuple):
+    """Where a chain is: the sampler's state, the model's log likelihood and its excess over the emulator's,
+    and what the model predicts."""
+
+    state: HMCState
+    log_likelihood: Array
+    gain: Array
+    predictions: Array
+
+
+def sample_many(
+    problem: Problem, emulator: Emulator, items: Item, keys: Array, chains: int, warmup: int, draws: int
+) -> Chains:
+    """Draws of the posterior of each item; `keys` are one for each.
+
+    Chains begin about the mode of the emulator's posterior. `warmup` are iterations on the emulator only.
+    """
+    size = len(problem.priors)
+    count = len(keys)
+    begun = Lane(items, jnp.zeros((count, size)), jnp.broadcast_to(jnp.eye(size), (count, size, size)))
+    lanes = led(log_density_of(problem, emulator.seen), begun)
+
+    def one(lane: Lane, key: Array) -> Chains:
+        return jax.vmap(lambda k: _chain(problem, emulator, lane, k, warmup, draws))(
+            jax.random.split(key, chains)
+        )
+
+    return jax.vmap(one)(lanes, keys)
+
+
+def _chain(problem: Problem, emulator: Emulator, lane: Lane, key: Array, warmup: int, draws: int) -> Chains:
+    density = log_density_of(problem, emulator.seen)
+    first, settling, moving = jax.random.split(key, 3)
+    kernel = kernel_of(lambda u: -density(lane.item, lane.point(u)))
+
+    def iterate(state: HMCState, _: None) -> tuple[HMCState, Array]:
+        state = kernel.sample(state, (), {})
+        return state, state.diverging
+
+    def here(state: HMCState) -> _Here:
+        x = lane.point(state.z)
+        seen = problem.seen(x)
+        told = log_likelihood_of(problem, lane.item, seen)
+        gain = told - log_likelihood_of(problem, lane.item, emulator.seen(x))
+        gain = jnp.where(jnp.isfinite(gain), gain, -jnp.inf)
+        return _Here(state, told, gain, jnp.concatenate(problem.predictions(seen)))
+
+    def move(now: _Here, chance: Array) -> tuple[_Here, tuple[Any, ...]]:
+        state, diverging = jax.lax.scan(iterate, now.state, None, length=MOVES)
+        new = here(state)
+        accepted = jnp.log(chance) < new.gain - now.gain
+        stay = {name: getattr(now.state, name) for name in ("z", "z_grad", "potential_energy")}
+        rejected = now._replace(state=state._replace(**stay))
+        then = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), new, rejected)
+        energy = state.energy - state.potential_energy + then.state.potential_energy - then.gain
+        shown = (
+            lane.point(then.state.z),
+            then.log_likelihood,
+            then.predictions,
+            diverging.any(),
+            accepted,
+            energy,
+        )
+        return then, shown
+
+    state = kernel.init(settling, warmup, jax.random.normal(first, lane.start.shape))
+    state, _ = jax.lax.scan(iterate, state, None, length=warmup)
+    chances = jax.random.uniform(moving, (SETTLE + draws,))
+    _, shown = jax.lax.scan(move, here(state), chances)
+    return Chains(*(v[SETTLE:] for v in shown))

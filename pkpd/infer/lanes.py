@@ -1,0 +1,48 @@
+"""Coordinates in which each of many data sets is easy: standard about a point of its own."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pkpd.infer.batch import CONVERGED, Climbed, Density, climb_many
+from pkpd.infer.items import Item
+
+FLAT = 0.1  # no direction is standardised as if it had less curvature
+
+
+class Lane(NamedTuple):
+    """An item, the point about which its coordinates are, and what makes them standard there."""
+
+    item: Item
+    start: Array
+    spread: Array
+
+    def point(self, z: Array) -> Array:
+        """The point of standardised coordinates."""
+        return self.start + self.spread @ z
+
+
+def climbed(density: Density, lanes: Lane, width: int) -> Climbed:
+    """The climb of each lane from its start, in its coordinates."""
+    starts = jnp.zeros_like(lanes.start)
+    return climb_many(lambda lane, z: density(lane.item, lane.point(z)), starts, lanes, width=width)
+
+
+def led(density: Density, lanes: Lane) -> Lane:
+    """Lanes about where the climb of another density ends, which is alike and cheap, by its curvature.
+
+    Where that climb does not converge a lane stays where it is.
+    """
+    found = climbed(density, lanes, width=len(lanes.start))
+    ends = jax.vmap(Lane.point)(lanes, found.points)
+    ends = jnp.where((found.status == CONVERGED)[:, None], ends, lanes.start)
+    curved = jax.vmap(lambda item, x: jax.hessian(lambda y: -density(item, y))(x))(lanes.item, ends)
+    return Lane(lanes.item, ends, jax.vmap(standard)(curved))
+
+
+def standard(curvature: Float[Array, "params params"]) -> Float[Array, "params params"]:
+    """A matrix whose product with standard normal numbers has the covariance, `FLAT` at the flattest."""
+    values, vectors = jnp.linalg.eigh(curvature)
+    return vectors / jnp.sqrt(jnp.maximum(values, FLAT))

@@ -1,0 +1,48 @@
+"""Ranks of truths among draws of their posteriors, against uniform ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pkpd.checks import fail
+from pkpd.plot.style import BLUE, GREY, PALE, VERMILION, describe, panels, styled
+
+COLUMNS = 4
+
+
+@styled
+def plot_calibration(curves: Mapping[str, Sequence[float] | np.ndarray], band: Any, level: float) -> Figure:
+    """For each quantity the share of data sets whose rank lies below a place, less that place.
+
+    `curves` are by quantity where each truth lies in its posterior, from 0 to 1; `band` (places, low, high)
+    is what curves of uniform numbers keep together with probability `level`.
+    """
+    if not curves:
+        raise fail("curves", "must hold a quantity")
+    rows = -(-len(curves) // COLUMNS)
+    figure, axes = panels(rows, min(COLUMNS, len(curves)), 1.5 + 1.6 * rows, sharex=True, sharey=True)
+    for panel, (name, places) in zip(axes.flat, curves.items(), strict=False):
+        share = np.searchsorted(np.sort(places), band.places, side="right") / len(places)
+        held = bool(((share >= band.low) & (share <= band.high)).all())
+        panel.fill_between(band.places, band.low - band.places, band.high - band.places, color=PALE, lw=0)
+        panel.axhline(0.0, color=GREY, lw=0.8)
+        panel.step(band.places, share - band.places, color=BLUE if held else VERMILION, where="mid")
+        panel.set_title(name if held else f"{name}: not uniform", fontsize=7.5)
+    for panel in axes.flat[len(curves) :]:
+        panel.set_visible(False)
+    for panel in axes[:, 0]:
+        panel.set_ylabel("share below, less place")
+    for panel in axes[-1]:
+        panel.set_xlabel("place of the truth (1)")
+    count = len(next(iter(curves.values())))
+    describe(
+        figure,
+        "Do posteriors of simulated data hold the truth as often as they say?",
+        f"{count} truths from the prior, each with data drawn from the model there. Where posteriors are "
+        "right, the truth's place among the draws is uniform and its curve lies in the grey band: all curves "
+        f"together with a probability of {level:.0%}. A curve that rises and falls across the middle is of "
+        "posteriors too narrow or too wide, one on one side of it of posteriors that are shifted.",
+    )
+    return figure
