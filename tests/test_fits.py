@@ -1,13 +1,16 @@
 """Stored answers belong to today's questions, meet their gates and sit at zero gradient."""
 
+import dataclasses
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pkpd.catalogue import shipped
-from pkpd.infer.problem import Problem, evaluator
+from pkpd.infer.leave_out import reweighted
+from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import GATES
 from pkpd.likelihood.counts import clopper_pearson
 from pkpd.records import load_answer, question_names, resolve
@@ -76,10 +79,27 @@ def test_melatonin_alone_is_told_to_equal_no_treatment(stored):
         assert equal == (row["arm"].startswith("melatonin") and not direct)
 
 
+PROGRAMS: list[tuple[Problem, Evaluate]] = []
+
+
+def asked(problem):
+    """An evaluator, from that of a problem with other weights where there is one."""
+
+    def in_full(problem):
+        arms = (dataclasses.replace(arm, weight=1.0) for arm in problem.arms)
+        return dataclasses.replace(problem, arms=tuple(arms))
+
+    for known, evaluate in PROGRAMS:
+        if eqx.tree_equal(in_full(known), in_full(problem)) and all(a.told for a in known.arms):
+            return reweighted(problem, evaluate)
+    PROGRAMS.append((problem, evaluator(problem)))
+    return PROGRAMS[-1][1]
+
+
 def test_the_mode_is_a_stationary_point_of_todays_density(stored):
     """A slope of any parameter shows along each of some ways that change all of them by the same."""
     problem, answer = stored
-    evaluate, size = evaluator(problem), 1e-4
+    evaluate, size = asked(problem), 1e-4
 
     def log_density(x):
         return float(evaluate(problem.patients, jnp.asarray(x)).log_likelihood) - 0.5 * x @ x

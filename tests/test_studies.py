@@ -13,6 +13,7 @@ from pkpd.cli import app
 from pkpd.infer.batch import STATUSES
 from pkpd.records import check_file, collect_study, load_answer, load_study, run_study, study_status
 from pkpd.records.batch import ledger_of
+from pkpd.records.calibrated import quantities, reduced_problem
 
 FIT = "lissoni1995/joint"
 TEXT = f"""schema = 1
@@ -22,6 +23,15 @@ fit = "{FIT}"
 items = 50
 chunk = 20
 seed = 3
+"""
+
+
+CALIBRATION = f"""schema = 1
+kind = "calibration"
+fit = "{FIT}"
+items = 100
+chunk = 40
+free = ["survival.scale", "tumour.kkill"]
 """
 
 
@@ -71,7 +81,7 @@ def test_a_study_is_cut_into_chunks(path):
         (
             "bootstrap",
             "botstrap",
-            'kind: must be one of bootstrap, but is "botstrap". Did you mean "bootstrap"?',
+            'kind: must be one of bootstrap, calibration, but is "botstrap". Did you mean "bootstrap"?',
         ),
         ("schema = 1", "schema = 2", "schema: must be 1, but is 2."),
         ("chunk =", "chunks =", 'chunks: must be a known key, but is "chunks". Did you mean "chunk"?'),
@@ -153,6 +163,68 @@ def test_a_folder_of_another_study_is_refused(path, filled):
         assert rule in found.stderr
     with pytest.raises(InputError, match=rule):
         run_study(load_study(path), filled[1])
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    """A calibration whose ranks are uniform but for those of the second parameter."""
+    path = tmp_path / "ranks.toml"
+    path.write_text(CALIBRATION, "utf-8")
+    study, folder = load_study(path), path.with_suffix(".study")
+    names = quantities(reduced_problem(study))
+
+    def chunk(place):
+        numbers = np.array(study.numbers(place))
+        places = np.random.default_rng(place).uniform(size=(len(numbers), len(names)))
+        places[:, 1] = places[:, 1] ** 2
+        values = {"place": (("item", "quantity"), places), "converged": ("item", np.ones(len(numbers)))}
+        return xarray.Dataset(values, {"item": numbers, "quantity": names})
+
+    ledger_of(study, folder).fill(lambda: chunk, lambda done: None)
+    return path
+
+
+def test_a_calibration_says_what_is_not_uniform_and_draws_it(calibrated, tmp_path):
+    found = run("collect", calibrated, "--plot", tmp_path / "ranks.png")
+    assert found.exit_code == 0
+    assert "Not calibrated: the ranks of tumour.kkill are not uniform" in " ".join(found.stdout.split())
+    assert "100 of 100 data sets of lissoni1995/joint" in found.stdout
+    assert (tmp_path / "ranks.png").stat().st_size > 20_000
+    told = json.loads(run("collect", calibrated, "--json").stdout)
+    rows = {row["quantity"]: row for row in told["quantities"]}
+    assert [name for name, row in rows.items() if not row["uniform"]] == ["tumour.kkill"]
+    assert {"log likelihood", "L1995_SCC/IL-2 + melatonin regression"} < set(rows)
+    assert rows["log likelihood"]["held95"] == pytest.approx(0.95, abs=0.1)
+
+
+def test_a_calibration_without_free_parameters_or_with_wrong_ones_is_refused(calibrated):
+    text = calibrated.read_text("utf-8")
+    calibrated.write_text(text.replace("free =", "fere ="), "utf-8")
+    faults = [str(fault) for fault in check_file(str(calibrated))]
+    assert any("free: must be a list of texts" in fault for fault in faults)
+    assert any('fere: must be a known key, but is "fere". Did you mean "free"?' in fault for fault in faults)
+    calibrated.write_text(text.replace("kkill", "kkil"), "utf-8")
+    (fault,) = check_file(str(calibrated))
+    assert 'free: must be a free parameter of the fit, but is "tumour.kkil"' in str(fault)
+
+
+def test_pictures_are_of_calibrations(path, filled):
+    found = run("collect", path, "--plot", "x.png")
+    assert found.exit_code == 2
+    assert '--plot: must be of a calibration, but is "bootstrap"' in found.stderr
+
+
+@pytest.mark.slow
+def test_a_calibration_runs(tmp_path):
+    path = tmp_path / "ranks.toml"
+    text = CALIBRATION.replace("items = 100", "items = 3").replace("chunk = 40", "chunk = 2")
+    path.write_text(text + "patients = 8\nemulate = 300\nwarmup = 50\ndraws = 50\nchains = 2\n", "utf-8")
+    study, folder = load_study(path), tmp_path / "results"
+    assert run_study(study, folder) == 2
+    found, told = collect_study(study, folder)
+    assert told["items"] == 3
+    assert ((found["place"] > 0.0) & (found["place"] < 1.0)).all()
+    assert (found["accepted"] > 0.3).all()
 
 
 @pytest.mark.slow

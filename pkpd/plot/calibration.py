@@ -1,5 +1,6 @@
 """Ranks of truths among draws of their posteriors, against uniform ones."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,20 +23,22 @@ def plot_calibration(curves: Mapping[str, Sequence[float] | np.ndarray], band: A
     if not curves:
         raise fail("curves", "must hold a quantity")
     rows = -(-len(curves) // COLUMNS)
-    figure, axes = panels(rows, min(COLUMNS, len(curves)), 1.5 + 1.6 * rows, sharex=True, sharey=True)
+    figure, axes = panels(rows, min(COLUMNS, len(curves)), 1.4 + 1.75 * rows, sharex=True, sharey=True)
     for panel, (name, places) in zip(axes.flat, curves.items(), strict=False):
         share = np.searchsorted(np.sort(places), band.places, side="right") / len(places)
         held = bool(((share >= band.low) & (share <= band.high)).all())
         panel.fill_between(band.places, band.low - band.places, band.high - band.places, color=PALE, lw=0)
         panel.axhline(0.0, color=GREY, lw=0.8)
         panel.step(band.places, share - band.places, color=BLUE if held else VERMILION, where="mid")
-        panel.set_title(name if held else f"{name}: not uniform", fontsize=7.5)
+        title = name if held else f"{name}: not uniform"
+        panel.set_title(textwrap.fill(title, 30), fontsize=7.5)
     for panel in axes.flat[len(curves) :]:
         panel.set_visible(False)
     for panel in axes[:, 0]:
         panel.set_ylabel("share below, less place")
-    for panel in axes[-1]:
+    for panel in axes.flat[max(len(curves) - axes.shape[1], 0) : len(curves)]:
         panel.set_xlabel("place of the truth (1)")
+        panel.tick_params(labelbottom=True)
     count = len(next(iter(curves.values())))
     describe(
         figure,

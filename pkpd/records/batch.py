@@ -32,6 +32,10 @@ def facts_of(study: Study) -> dict[str, Any]:
     where it needs one."""
     made, question = versions(), load_question(study.fit)
     facts = study.facts | {"question": resolve(question).digest}
+    if "free" in study.options:
+        from pkpd.records.calibrated import reduced_problem
+
+        reduced_problem(study)
     if study.answered:
         facts["answer"] = load_answer(study.fit)[1].content["draws"]["sha256"]
     return facts | {"code": code_digest()} | {name: made.get(name, "") for name in DECIDING}

@@ -27,7 +27,7 @@ from pkpd.records.study import Study
 
 LIKELIHOOD = "log likelihood"
 LEVEL = 0.99
-HELD = (50, 95)  # per cent of the posterior
+HELD = (50.0, 95.0)  # per cent of the posterior
 
 
 @dataclass(frozen=True)
