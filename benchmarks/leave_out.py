@@ -1,7 +1,7 @@
 """Variants of the network fit compared by what each says of a study that it was fitted without.
 
 `python -m benchmarks.leave_out` samples every variant without each of its studies, from the mode of the
-sealed answer and by one emulator of the whole fit: half an hour a variant on two slow cores. What the
+sealed answer and by one emulator of the whole fit: an hour a variant on two slow cores. What the
 emulator learns from and what is sampled are kept in `.cache/fits`. The table is `leave_out.csv`, beside the
 questions: a row is written when it is known, and not made again while the question is the same.
 """
@@ -35,7 +35,7 @@ EVIDENCE = "lissoni_network"
 KEPT = Path(".cache/fits")
 TABLE = shipped("fits") / EVIDENCE / "leave_out.csv"
 EXAMPLES = 2000  # for the emulator, which has less to say than the fit's
-DRAWS = 300  # of each chain; the gates of the question hold
+DRAWS = 600  # of each chain; the gates of the question hold
 EVERY = 2  # draw is scored
 COLUMNS: tuple[str, ...] = (
     "variant",

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from numpyro.infer.hmc import HMCState
 
-from pkpd.infer.emulated import MOVES, SETTLE
+from pkpd.infer.emulated import CAREFUL, MOVES, SETTLE
 from pkpd.infer.emulator import Emulator
 from pkpd.infer.items import Item, log_density_of, log_likelihood_of
 from pkpd.infer.lanes import Lane, led
@@ -64,7 +64,7 @@ def sample_many(
 def _chain(problem: Problem, emulator: Emulator, lane: Lane, key: Array, warmup: int, draws: int) -> Chains:
     density = log_density_of(problem, emulator.seen)
     first, settling, moving = jax.random.split(key, 3)
-    kernel = kernel_of(lambda u: -density(lane.item, lane.point(u)))
+    kernel = kernel_of(lambda u: -density(lane.item, lane.point(u)), CAREFUL)
 
     def iterate(state: HMCState, _: None) -> tuple[HMCState, Array]:
         state = kernel.sample(state, (), {})

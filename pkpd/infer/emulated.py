@@ -35,6 +35,7 @@ Progress = Callable[[str, float], None]
 WIDER = 1.2  # first examples are spread so many times as wide as the normal approximation
 ROUNDS = 2  # then examples come from the emulator's posterior, in so many rounds
 MOVES = 3  # steps on the emulator for each question to the model
+CAREFUL = 0.95  # of steps are accepted on the emulator, where they cost little
 SHOWN = 7  # arrays that a block shows
 SETTLE = 100  # iterations in which the chains leave the emulator's posterior for the model's
 
@@ -187,7 +188,7 @@ def _mover(
 ) -> _Mover:
     centre, spread = map(jnp.asarray, whitened)
     potential = potential_of(_density(emulator), normal, centre, spread)
-    kernel = kernel_of(potential)
+    kernel = kernel_of(potential, CAREFUL)
     point = jax.jit(lambda u: normal.coordinates.point(centre + spread @ u))
     emulated = jax.jit(emulator.log_likelihood)
 

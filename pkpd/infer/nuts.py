@@ -78,9 +78,9 @@ def potential_of(
     return potential
 
 
-def kernel_of(potential: Callable[[jax.Array], jax.Array]) -> NUTS:
-    """The sampler's kernel."""
-    return NUTS(potential_fn=potential, target_accept_prob=0.85, max_tree_depth=8, step_size=0.5)
+def kernel_of(potential: Callable[[jax.Array], jax.Array], accepted: float = 0.85) -> NUTS:
+    """The sampler's kernel, whose steps are such that a share of them is `accepted`."""
+    return NUTS(potential_fn=potential, target_accept_prob=accepted, max_tree_depth=8, step_size=0.5)
 
 
 def whitening(normal: Normal, keep: Keep, name: str) -> list[np.ndarray]:
