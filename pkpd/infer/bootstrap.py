@@ -22,7 +22,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pkpd.devices import in_threads
-from pkpd.infer.batch import Climbed
+from pkpd.infer.batch import Climbed, Density
+from pkpd.infer.coordinates import Coordinates, coordinates_of
 from pkpd.infer.emulator import Emulator
 from pkpd.infer.items import Item, check_redrawable, drawn, log_density_of, log_likelihood_of, weights_of
 from pkpd.infer.lanes import Lane, climbed, led, standard
@@ -43,23 +44,34 @@ def refitter(problem: Problem, mode: Mode, seed: int, emulator: Emulator | None 
     """
     check_redrawable(problem)
     seen, slopes = _followed(problem, mode.point)
-    centre, spread = jnp.asarray(mode.point), standard(jnp.asarray(mode.hessian))
+    coordinates = emulator.coordinates if emulator else coordinates_of(problem, seed)
+    top, turned = _turned(coordinates, mode)
 
     def refit(problem: Problem, numbers: Array) -> Climbed:
-        density = log_density_of(problem)
-        items = jax.vmap(partial(replicate, problem, centre, seen, slopes, seed))(numbers)
+        items = jax.vmap(partial(replicate, problem, jnp.asarray(mode.point), seen, slopes, seed))(numbers)
 
-        def moved(item: Item) -> Array:
-            slope = _slope(problem, item, seen, slopes) + item.centre - centre
-            return centre + spread @ (spread.T @ slope)
+        def lane(item: Item) -> Lane:
+            slope = _slope(problem, item, seen, slopes) + item.centre - mode.point
+            spread = standard(turned.T @ mode.hessian @ turned)
+            return Lane(item, top + spread @ (spread.T @ (turned.T @ slope)), spread)
 
-        lanes = Lane(items, jax.vmap(moved)(items), jnp.broadcast_to(spread, (len(numbers), *spread.shape)))
+        def inside(density: Density) -> Density:
+            return lambda item, z: density(item, coordinates.point(z))
+
+        lanes = jax.vmap(lane)(items)
         if emulator is not None:
-            lanes = led(log_density_of(problem, emulator.seen), lanes)
-        found = climbed(density, lanes, width=1)
-        return found._replace(points=jax.vmap(Lane.point)(lanes, found.points))
+            lanes = led(inside(log_density_of(problem, emulator.seen)), lanes)
+        found = climbed(inside(log_density_of(problem)), lanes, width=1)
+        ends = jax.vmap(lambda lane, z: coordinates.point(lane.point(z)))(lanes, found.points)
+        return found._replace(points=ends)
 
     return partial(compiled(problem, refit), problem.patients)
+
+
+def _turned(coordinates: Coordinates, mode: Mode) -> tuple[Array, Array]:
+    """The coordinates of the mode, and how points follow coordinates there."""
+    top = coordinates.inverse(jnp.asarray(mode.point))
+    return top, jax.jacfwd(coordinates.point)(top)
 
 
 def replicate(

@@ -14,7 +14,7 @@ from numpyro.infer.hmc import HMCState
 from pkpd.infer.emulated import CAREFUL, MOVES, SETTLE
 from pkpd.infer.emulator import Emulator
 from pkpd.infer.items import Item, log_density_of, log_likelihood_of
-from pkpd.infer.lanes import Lane, led
+from pkpd.infer.lanes import Lane, at_origin, led, of_coordinates
 from pkpd.infer.nuts import kernel_of
 from pkpd.infer.problem import Problem
 
@@ -48,30 +48,30 @@ def sample_many(
 
     Chains begin about the mode of the emulator's posterior. `warmup` are iterations on the emulator only.
     """
-    size = len(problem.priors)
-    count = len(keys)
-    begun = Lane(items, jnp.zeros((count, size)), jnp.broadcast_to(jnp.eye(size), (count, size, size)))
-    lanes = led(log_density_of(problem, emulator.seen), begun)
+    density = of_coordinates(log_density_of(problem, emulator.seen), emulator.coordinates)
+    lanes = led(density, at_origin(items, len(keys), len(problem.priors)))
 
     def one(lane: Lane, key: Array) -> Chains:
-        return jax.vmap(lambda k: _chain(problem, emulator, lane, k, warmup, draws))(
-            jax.random.split(key, chains)
-        )
+        each = jax.random.split(key, chains)
+        return jax.vmap(lambda k: _chain(problem, emulator, lane, k, warmup, draws))(each)
 
     return jax.vmap(one)(lanes, keys)
 
 
 def _chain(problem: Problem, emulator: Emulator, lane: Lane, key: Array, warmup: int, draws: int) -> Chains:
-    density = log_density_of(problem, emulator.seen)
+    density = of_coordinates(log_density_of(problem, emulator.seen), emulator.coordinates)
     first, settling, moving = jax.random.split(key, 3)
     kernel = kernel_of(lambda u: -density(lane.item, lane.point(u)), CAREFUL)
+
+    def point(state: HMCState) -> Array:
+        return emulator.coordinates.point(lane.point(state.z))
 
     def iterate(state: HMCState, _: None) -> tuple[HMCState, Array]:
         state = kernel.sample(state, (), {})
         return state, state.diverging
 
     def here(state: HMCState) -> _Here:
-        x = lane.point(state.z)
+        x = point(state)
         seen = problem.seen(x)
         told = log_likelihood_of(problem, lane.item, seen)
         gain = told - log_likelihood_of(problem, lane.item, emulator.seen(x))
@@ -87,7 +87,7 @@ def _chain(problem: Problem, emulator: Emulator, lane: Lane, key: Array, warmup:
         then = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), new, rejected)
         energy = state.energy - state.potential_energy + then.state.potential_energy - then.gain
         shown = (
-            lane.point(then.state.z),
+            point(then.state),
             then.log_likelihood,
             then.predictions,
             diverging.any(),

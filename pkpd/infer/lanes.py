@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pkpd.infer.batch import CONVERGED, Climbed, Density, climb_many
+from pkpd.infer.coordinates import Coordinates
 from pkpd.infer.items import Item
 
 FLAT = 0.1  # no direction is standardised as if it had less curvature
@@ -22,6 +23,20 @@ class Lane(NamedTuple):
     def point(self, z: Array) -> Array:
         """The point of standardised coordinates."""
         return self.start + self.spread @ z
+
+
+def at_origin(items: Item, count: int, size: int) -> Lane:
+    """Lanes of so many items about the origin, of coordinates as they are."""
+    return Lane(items, jnp.zeros((count, size)), jnp.broadcast_to(jnp.eye(size), (count, size, size)))
+
+
+def of_coordinates(density: Density, coordinates: Coordinates) -> Density:
+    """The density of coordinates, from that of the points."""
+
+    def found(item: Item, z: Array) -> Array:
+        return density(item, coordinates.point(z)) + coordinates.log_jacobian(z)
+
+    return found
 
 
 def climbed(density: Density, lanes: Lane, width: int) -> Climbed:
