@@ -122,7 +122,8 @@ def _plot(found: Any, path: str) -> None:
     from pkpd.records.calibrated import LEVEL, curves
 
     named = curves(found)
-    figure = plot_calibration(named, band(found.sizes["item"], len(named), LEVEL), LEVEL)
+    weighed = curves(found, "weighed") if "weighed" in found else None
+    figure = plot_calibration(named, band(found.sizes["item"], len(named), LEVEL), LEVEL, weighed)
     typer.echo(f"wrote {save(figure, path)}", err=True)
 
 
@@ -142,17 +143,25 @@ def _print_calibration(study: "Study", told: dict[str, Any]) -> None:
         f"{study.title or study.path.stem}: {told['items']} of {study.items} data sets of {told['fit']}"
     )
     typer.echo(f"{told['converged']} converged\n")
+    title = "Ranks of the truth, and how often central intervals of 50 and 95 % hold it"
+    _print_ranks(title, told)
+    if "weighed" in told:
+        sets = told["weighed"]["sets"]
+        _print_ranks(
+            f"The same by importance weights, in the {sets} data sets where they can be trusted",
+            told["weighed"],
+        )
+    typer.echo(DISCLAIMER)
+
+
+def _print_ranks(title: str, told: dict[str, Any]) -> None:
+    shares = ("held50", "held95")
     rows = [
-        [
-            row["quantity"],
-            "yes" if row["uniform"] else "NO",
-            *(f"{row[key]:.2f}" for key in ("held50", "held95")),
-        ]
+        [row["quantity"], "yes" if row["uniform"] else "NO", *(f"{row[key]:.2f}" for key in shares)]
         for row in told["quantities"]
     ]
-    title = "Ranks of the truth, and how often central intervals of 50 and 95 % hold it"
     table(title, ["quantity", "uniform", "in 50 %", "in 95 %"], rows)
-    typer.echo(f"{told['words']}\n{DISCLAIMER}")
+    typer.echo(told["words"] + "\n")
 
 
 def _print_bootstrap(study: "Study", told: dict[str, Any]) -> None:

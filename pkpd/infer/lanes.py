@@ -57,7 +57,9 @@ def led(density: Density, lanes: Lane) -> Lane:
     return Lane(lanes.item, ends, jax.vmap(standard)(curved))
 
 
-def standard(curvature: Float[Array, "params params"]) -> Float[Array, "params params"]:
-    """A matrix whose product with standard normal numbers has the covariance, `FLAT` at the flattest."""
+def standard(
+    curvature: Float[Array, "params params"], flattest: float = FLAT
+) -> Float[Array, "params params"]:
+    """A matrix whose product with standard normal numbers has the covariance of a curvature."""
     values, vectors = jnp.linalg.eigh(curvature)
-    return vectors / jnp.sqrt(jnp.maximum(values, FLAT))
+    return vectors / jnp.sqrt(jnp.maximum(values, flattest))

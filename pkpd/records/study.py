@@ -14,6 +14,7 @@ KINDS: dict[str, dict[str, Any]] = {  # and their options
     "bootstrap": {"emulate": 2000},
     "calibration": {
         "free": (),
+        "method": "nuts",
         "patients": 32,
         "emulate": 3000,
         "chains": 4,
@@ -22,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {  # and their options
         "power": 1,
     },
 }
+METHODS = ("nuts", "laplace")
 SIZES = {"items": 1000, "chunk": 20, "seed": 1}
 MOST = 1_000_000
 
@@ -83,6 +85,10 @@ def load_study(path: str | Path) -> Study:
     found = numbers({key: content[key] for key in whole if key in content}, whole, "", findings, whole=True)
     if "free" in options:
         found["free"] = names(content, "free", findings)
+        found["method"] = text(content, "method", findings, default="nuts")
+        if found["method"] not in METHODS:
+            hint = did_you_mean(found["method"], METHODS)
+            findings.add("method", f"must be {' or '.join(METHODS)}", found["method"], hint)
     if found["items"] > MOST:
         findings.add("items", f"must be at most {MOST}", found["items"])
     study = Study(

@@ -9,8 +9,11 @@ import pytest
 from scipy.stats import kstest, norm
 
 from pkpd.checks import InputError
+from pkpd.infer.batch import CONVERGED
 from pkpd.infer.bulk import sample_many
+from pkpd.infer.bulk_normal import approximate_many
 from pkpd.infer.calibrate import band, reduced, simulated, uniforms
+from pkpd.infer.diagnostics import smoothed
 from pkpd.infer.emulated import taught_at
 from pkpd.infer.keep import Nowhere
 from pkpd.infer.problem import compiled, evaluator
@@ -34,13 +37,17 @@ def sampled():
         later = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
         return sets, sample_many(problem, emulator, items, later, 2, 100, 100)
 
-    program = compiled(problem, run)
+    def normally(problem, power):
+        sets = jax.vmap(lambda key: simulated(problem, jax.random.fold_in(key, 0)))(keys)
+        return sets, approximate_many(problem, emulator, sets.item, keys, 200, 8)
 
-    def posteriors(power):
-        sets, found = program(problem.patients, power)
+    programs = {"nuts": compiled(problem, run), "normal": compiled(problem, normally)}
+
+    def posteriors(power, by="nuts"):
+        sets, found = programs[by](problem.patients, power)
         told = np.concatenate([found.points, found.log_likelihood[..., None], found.predictions], axis=-1)
         random, pairs = np.random.default_rng(1), zip(np.asarray(sets.quantities), told, strict=True)
-        return found, np.array([uniforms(*pair, random) for pair in pairs])
+        return found, np.array([uniforms(t, d.reshape(-1, *d.shape[-2:]), random) for t, d in pairs])
 
     return posteriors
 
@@ -50,6 +57,19 @@ def test_posteriors_of_the_right_likelihood_are_calibrated(sampled):
     assert found.accepted.mean() > 0.9
     kept = band(SETS, places.shape[1])
     assert all(kept.holds(column) for column in places.T)
+
+
+def test_normal_approximations_are_weighed_to_the_posterior(sampled):
+    chains, _ = sampled(1.0)
+    found, places = sampled(1.0, "normal")
+    assert (found.status == CONVERGED).all()
+    weights = np.array([smoothed(row) for row in np.asarray(found.log_weights)])
+    exact, spread = chains.points.mean(axis=(1, 2))[:, 0], chains.points.std(axis=(1, 2))[:, 0]
+    mean = np.sum(weights * found.points[..., 0], axis=1)
+    error = np.sqrt(np.sum(weights**2, axis=1) + 1 / 50)
+    assert np.abs((mean - exact) / spread / error).max() < 4.5
+    assert np.mean((mean - exact) / spread) == pytest.approx(0.0, abs=0.05)
+    assert band(SETS, 3).holds(places[:, 0])
 
 
 def test_a_likelihood_that_counts_twice_is_found_out(sampled):
