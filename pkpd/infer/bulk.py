@@ -21,7 +21,7 @@ from pkpd.infer.problem import Problem
 
 class Chains(NamedTuple):
     """Of each item [items, chains, draws, ...]: points [params], the log likelihood there, what the model
-    predicts for the arms, whether a proposal diverged or was accepted, and the energy."""
+    predicts for the arms, the share of a proposal that diverged, whether it was accepted, and the energy."""
 
     points: Array
     log_likelihood: Array
@@ -90,7 +90,7 @@ def _chain(problem: Problem, emulator: Emulator, lane: Lane, key: Array, warmup:
             point(then.state),
             then.log_likelihood,
             then.predictions,
-            diverging.any(),
+            diverging.mean(),
             accepted,
             energy,
         )

@@ -12,7 +12,7 @@ from pkpd.infer.prior import Prior
 
 class Draws(NamedTuple):
     """Points [chains, draws, params]; [chains, draws] log densities of the coordinates the sampler used,
-    divergences, leapfrog steps, energies."""
+    whether it diverged (the share of its iterations where a draw takes several), leapfrog steps, energies."""
 
     points: np.ndarray
     log_density: np.ndarray

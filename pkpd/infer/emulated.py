@@ -169,8 +169,8 @@ class _Chain(NamedTuple):
 
 
 class _Mover(NamedTuple):
-    """What moves a chain: its start on the emulator from a seed, a proposal with whether it diverged and its
-    steps, the same state on this emulator, and at standardised coordinates the gain and the log density."""
+    """What moves a chain: its start on the emulator from a seed, a proposal with the share of its
+    iterations that diverged and its steps, the same state on this emulator, and at standardised coordinates the gain and the log density."""
 
     settled: Callable[[int], HMCState]
     proposed: Callable[[HMCState], tuple[HMCState, Array, Array]]
@@ -205,7 +205,7 @@ def _mover(
     @jax.jit
     def proposed(state: HMCState) -> tuple[HMCState, Array, Array]:
         state, (diverging, steps) = jax.lax.scan(iterate, state, None, length=MOVES)
-        return state, diverging.any(), steps.sum()
+        return state, diverging.mean(), steps.sum()
 
     @jax.jit
     def renewed(state: HMCState) -> HMCState:
@@ -282,7 +282,7 @@ def _begun(mover: _Mover, settings: Settings, last: list[np.ndarray]) -> list[_C
 
 
 def _block(mover: _Mover, chain: _Chain, seed: tuple[int, ...]) -> tuple[_Chain, list[np.ndarray]]:
-    """A block of iterations: coordinates, log densities, divergences, steps, energies, which proposals were
+    """A block of iterations: coordinates, log densities, shares that diverged, steps, energies, which proposals were
     accepted, and the gain at each."""
     rows = []
     for chance in np.random.default_rng(seed).uniform(size=BLOCK):

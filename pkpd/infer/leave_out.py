@@ -15,6 +15,7 @@ from numpyro.diagnostics import effective_sample_size
 from scipy.stats import norm, t
 
 from pkpd.checks import fail
+from pkpd.infer.diagnostics import pareto_k, smoothed
 from pkpd.infer.predict import along
 from pkpd.infer.problem import Evaluate, Evaluated, Point, Problem
 from pkpd.infer.score import log_mean
@@ -61,6 +62,34 @@ def score_left_out(
     relative = np.exp(logs - score)
     size = float(effective_sample_size(relative.reshape(draws.shape[:2])))
     return Left(score, float(relative.std(ddof=1) / np.sqrt(min(size, len(logs)))))
+
+
+class Weighed(NamedTuple):
+    """The same from the posterior of all studies, weighed by one over the likelihood of the one left out.
+
+    The Pareto k of the weights says whether they can be trusted (below 0.7), `size` how many draws they are
+    worth.
+    """
+
+    left: Left
+    pareto_k: float
+    size: float
+
+
+def weigh_left_out(problem: Problem, study: str, by_arm: Float[np.ndarray, "draws arms"]) -> Weighed:
+    """Of a study, from the log probability of each arm at draws of the posterior of all.
+
+    References: Vehtari A, Gelman A, Gabry J. Stat Comput 2017;27:1413-1432, doi 10.1007/s11222-016-9696-4.
+    """
+    mine = np.array([arm.study == study and arm.told for arm in problem.arms])
+    power = np.array([arm.weight for arm in problem.arms])
+    log_weights = -by_arm[:, mine] @ power[mine]
+    weights, logs = smoothed(log_weights), by_arm[:, mine].sum(axis=1)
+    chance = np.exp(logs - logs.max())
+    mean = weights @ chance
+    error = np.sqrt(np.sum((weights * (chance - mean)) ** 2)) / mean
+    left = Left(float(np.log(mean) + logs.max()), float(error))
+    return Weighed(left, pareto_k(log_weights), float(1.0 / np.sum(weights**2)))
 
 
 class Compared(NamedTuple):

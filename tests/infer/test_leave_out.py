@@ -6,7 +6,15 @@ import pytest
 from scipy.stats import binom, halfnorm, norm
 
 from pkpd.checks import InputError
-from pkpd.infer.leave_out import Left, compare, reweighted, score_left_out, studies_of, without
+from pkpd.infer.leave_out import (
+    Left,
+    compare,
+    reweighted,
+    score_left_out,
+    studies_of,
+    weigh_left_out,
+    without,
+)
 from pkpd.infer.problem import evaluator
 from tests.infer.test_levels import SPREAD, alive, made
 
@@ -38,6 +46,23 @@ def test_the_score_is_the_integral_over_a_new_deviation():
     found = score_left_out(problem, evaluator(problem), "two", draws.reshape(4, 150, 4))
     assert found.log_score == pytest.approx(expected, abs=4 * found.error)
     assert 0.0 < found.error < 0.2
+
+
+def test_weights_leave_out_what_sampling_leaves_out():
+    """A study of so few patients that the posteriors with and without it are alike, by quadrature."""
+    problem = made(levels=(), weights=(1.0, 0.5))
+    z = np.linspace(-5, 5, 20001)
+    likely = [binom.logpmf(count, 50, alive(0.004 * np.exp(0.7 * z))) for count in (12, 15)]
+    alone = norm.pdf(z) * np.exp(likely[0])
+    expected = np.log(np.sum(alone * np.exp(likely[1])) / alone.sum())
+    whole = norm.pdf(z) * np.exp(likely[0] + 0.5 * likely[1])
+    draws = np.random.default_rng(5).choice(z, 4000, p=whole / whole.sum())
+    by_arm = np.stack([np.interp(draws, z, each) for each in likely], axis=1)
+    found = weigh_left_out(problem, "two", by_arm)
+    assert found.pareto_k < 0.7
+    assert 500 < found.size < 4000
+    assert found.left.log_score == pytest.approx(expected, abs=4 * found.left.error)
+    assert 0.0 < found.left.error < 0.1
 
 
 def lefts(*scores):
