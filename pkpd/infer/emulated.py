@@ -169,8 +169,9 @@ class _Chain(NamedTuple):
 
 
 class _Mover(NamedTuple):
-    """What moves a chain: its start on the emulator from a seed, a proposal with the share of its
-    iterations that diverged and its steps, the same state on this emulator, and at standardised coordinates the gain and the log density."""
+    """What moves a chain: its start on the emulator from a seed, a proposal with the share of its iterations
+    that diverged and its steps, the same state on this emulator, and at standardised coordinates the gain and
+    the log density."""
 
     settled: Callable[[int], HMCState]
     proposed: Callable[[HMCState], tuple[HMCState, Array, Array]]
@@ -282,8 +283,8 @@ def _begun(mover: _Mover, settings: Settings, last: list[np.ndarray]) -> list[_C
 
 
 def _block(mover: _Mover, chain: _Chain, seed: tuple[int, ...]) -> tuple[_Chain, list[np.ndarray]]:
-    """A block of iterations: coordinates, log densities, shares that diverged, steps, energies, which proposals were
-    accepted, and the gain at each."""
+    """A block of iterations: coordinates, log densities, shares that diverged, steps, energies, which
+    proposals were accepted, and the gain at each."""
     rows = []
     for chance in np.random.default_rng(seed).uniform(size=BLOCK):
         state, diverging, steps = mover.proposed(chain.state)
