@@ -10,7 +10,6 @@ a row is written when it is known; one that has a score is not made again while 
 import csv
 import dataclasses
 import sys
-from collections.abc import Iterator
 from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
@@ -117,18 +116,17 @@ class Variant:
         """Of the whole fit."""
         return taught(self.problem, self.evaluate, self.normal, self.settings, say, self.store)
 
-    def row(self, study: str) -> Row:
-        """What is said of a study left out."""
-        print(f"{self.name} without {study}", flush=True)
+    def weighed(self, study: str) -> Row:
+        """What is said of a study left out, by weights; empty where they cannot be trusted."""
         found = weigh_left_out(self.problem, study, self.by_arm)
-        row = {"variant": self.name, "study": study, "digest": self.digest}
         if found.pareto_k >= TRUSTED or found.size < FEWEST:
-            return row | self.sampled(study)
-        row |= {"by": "weights", "status": "converged", "k": f"{found.pareto_k:.2f}"}
+            return {}
+        row = {"by": "weights", "status": "converged", "k": f"{found.pareto_k:.2f}"}
         return row | {"ess_bulk": f"{found.size:.0f}"} | _scored(found.left)
 
     def sampled(self, study: str) -> Row:
         """The same from draws of the posterior without the study; no score where they fail a gate."""
+        print(f"{self.name} without {study}", flush=True)
         left = without(self.problem, study)
         moving, asked = dataclasses.replace(self.emulator, problem=left), reweighted(left, self.evaluate)
         kept = Store(self.store.folder / f"without-{study}")
@@ -144,15 +142,6 @@ class Variant:
 
 def _scored(left: Left) -> Row:
     return {"log_score": f"{left.log_score:.3f}", "error": f"{left.error:.3f}"}
-
-
-def rows_of(name: str, known: list[Row]) -> Iterator[Row]:
-    """A row for each study of a variant, from the table where it is of today's question."""
-    variant = Variant.of(name)
-    mine = [row for row in known if (row["variant"], row["digest"]) == (name, variant.digest)]
-    done = {row["study"]: row for row in mine if row["log_score"]}
-    for study in studies_of(variant.problem):
-        yield done[study] if study in done else variant.row(study)
 
 
 def stored() -> list[Row]:
@@ -184,15 +173,24 @@ def write(rows: list[Row]) -> None:
 
 
 def main() -> int:
-    """Fits what is missing and writes the table, anew after each row; 1 where a fit did not converge."""
+    """Scores what has no score, by weights first, and writes the table anew after each; 1 where a fit did not
+    converge."""
     configure(cores=4, cache=True)
-    known, rows = stored(), []
     with float64():
-        for row in (row for variant in VARIANTS for row in rows_of(variant, known)):
-            rows.append(row)
-            coming = {(r["variant"], r["study"]) for r in rows}
-            write(rows + [r for r in known if (r["variant"], r["study"]) not in coming])
-    print("\n".join(found.words for found in compared(rows)))
+        variants = [Variant.of(name) for name in VARIANTS]
+        places = {(v.name, study): v for v in variants for study in studies_of(v.problem)}
+        found = {(row["variant"], row["study"]): row for row in stored() if row["log_score"]}
+        found = {
+            key: row for key, row in found.items() if key in places and row["digest"] == places[key].digest
+        }
+        for way in (Variant.weighed, Variant.sampled):
+            for name, study in [key for key in places if key not in found]:
+                variant = places[name, study]
+                if row := way(variant, study):
+                    found[name, study] = {"variant": name, "study": study, "digest": variant.digest} | row
+                    write([found[key] for key in places if key in found])
+    rows = [found[key] for key in places]
+    print("\n".join(each.words for each in compared(rows)))
     return int(any(row["status"] != "converged" for row in rows))
 
 
