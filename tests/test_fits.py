@@ -1,5 +1,6 @@
 """Stored answers belong to today's questions, meet their gates and sit at zero gradient."""
 
+import csv
 import dataclasses
 from typing import NamedTuple
 
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 from pkpd.catalogue import shipped
-from pkpd.infer.leave_out import reweighted
+from pkpd.infer.leave_out import reweighted, studies_of
 from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import GATES
 from pkpd.likelihood.counts import clopper_pearson
-from pkpd.records import load_answer, question_names, resolve
+from pkpd.records import load_answer, load_question, question_names, resolve
 from pkpd.records.answer import Answer
 
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
@@ -117,3 +118,17 @@ def test_draws_are_those_of_the_summaries(stored):
     contraction = [answer.content["estimates"][name]["contraction"] for name in answer.names]
     ratio = answer.draws.var(axis=0) / (1 - np.array(contraction))
     assert ratio == pytest.approx(np.ones(len(ratio)), abs=4 * np.sqrt(2 / len(answer.draws)))
+
+
+def test_scores_of_studies_left_out_are_of_todays_questions():
+    """Each study of a variant once, and none that failed its gates has a score."""
+    with (shipped("fits") / "lissoni_network" / "leave_out.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    resolved = {
+        name: resolve(load_question(f"lissoni_network/{name}")) for name in {r["variant"] for r in rows}
+    }
+    for row in rows:
+        assert resolved[row["variant"]].digest.startswith(row["digest"])
+        assert row["study"] in studies_of(resolved[row["variant"]].problem)
+        assert bool(row["log_score"]) == (row["status"] == "converged")
+    assert len({(row["variant"], row["study"]) for row in rows}) == len(rows)
