@@ -54,7 +54,7 @@ def climb_many(
     *,
     lanes: int = 64,
     width: int = 1,
-    gradient: float = 1e-3,
+    gradient: float = 2e-4,
     most: int = 200,
 ) -> Climbed:
     """BFGS from a start for each item until no component of the gradient exceeds `gradient`.
