@@ -92,7 +92,7 @@ class Ledger:
         """Raises `InputError` where the folder is another study's: every fact that differs is a fault."""
         then, now = self.known() or {}, self._content()
         findings = Findings(str(self._manifest))
-        for name in sorted({*then, *now} if then != now else ()):
+        for name in sorted({*then, *now}):
             if then.get(name) != now.get(name):
                 hint = f"The folder holds {then.get(name)}. Choose another folder, or delete this one."
                 findings.add(name, "must be what the folder's results were made with", now.get(name), hint)

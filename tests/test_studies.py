@@ -13,6 +13,7 @@ from pkpd.cli import app
 from pkpd.infer.batch import STATUSES
 from pkpd.records import check_file, collect_study, load_answer, load_study, run_study, study_status
 from pkpd.records.batch import ledger_of
+from pkpd.records.bootstrapped import told
 from pkpd.records.calibrated import quantities, reduced_problem
 
 FIT = "lissoni1995/joint"
@@ -127,6 +128,14 @@ def test_what_is_collected_is_of_the_replicates_that_converged(filled):
     )
     assert high - low == pytest.approx(spread * np.ptp(np.quantile(points, [0.025, 0.975])))
     assert high - low < 2 * spread * norm.ppf(0.999)
+
+
+def test_replicates_of_which_none_converged_have_no_intervals(filled):
+    study, folder = filled
+    found = collect_study(study, folder)[0]
+    found["status"][:] = 1
+    with pytest.raises(InputError, match="must be 2 that converged, or more, but is 0"):
+        told(study, found)
 
 
 def test_collected_files_and_words(path, filled, tmp_path):

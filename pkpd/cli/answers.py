@@ -8,6 +8,7 @@ import typer
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
+    PICTURES,
     QUIET,
     VERBOSE,
     number,
@@ -18,7 +19,6 @@ from pkpd.cli.output import (
     table,
 )
 
-PICTURES = (".png", ".svg", ".pdf")
 FITS = typer.Argument(..., metavar="FIT...", help="Stored fits.")
 PARAMETERS = typer.Argument([], metavar="[PARAM]...", help="Default: all of the model's.")
 

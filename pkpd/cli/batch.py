@@ -8,6 +8,7 @@ import typer
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
+    PICTURES,
     QUIET,
     VERBOSE,
     number,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 STUDY = typer.Argument(..., metavar="STUDY.toml", help="What is done how often, to which fit.")
 KEEP = typer.Option("", help="Folder of the results; default STUDY.study beside the file.")
-PICTURES = (".png", ".svg", ".pdf")
 PLOT = typer.Option("", help="Picture of a calibration (.png, .svg, .pdf).")
 OUT = typer.Option("", help="File for all results (.nc, .csv, .parquet).")
 

@@ -16,6 +16,7 @@ from pkpd.files import plain
 JSON = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
 VERBOSE = typer.Option(False, "--verbose", "-v", help="Progress as lines with the time.")
 QUIET = typer.Option(False, "--quiet", "-q", help="No progress messages.")
+PICTURES = (".png", ".svg", ".pdf")
 DISCLAIMER = "For research, not for treatment decisions."
 
 

@@ -9,6 +9,7 @@ from pkpd.cli.labelled import EXTRAS, check_suffix, write_labelled
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
+    PICTURES,
     QUIET,
     VERBOSE,
     number,
@@ -19,8 +20,6 @@ from pkpd.cli.output import (
     table,
 )
 from pkpd.cli.records import predict_records
-
-PICTURES = (".png", ".svg", ".pdf")
 
 
 def register(app: typer.Typer) -> None:

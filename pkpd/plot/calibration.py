@@ -54,7 +54,9 @@ def plot_calibration(curves: Curves, band: Any, level: float, weighed: Curves | 
         f"{count} truths from the prior, each with data drawn from the model there. Where posteriors are "
         "right, the truth's place among the draws is uniform and its curve lies in the grey band: all curves "
         f"together with a probability of {level:.0%}. A curve that rises and falls across the middle is of "
-        "posteriors too narrow or too wide, one on one side of it of posteriors that are shifted.",
+        "posteriors too narrow or too wide, one on one side of it of posteriors that are shifted."
+        + " Green curves are of fewer data sets, whose band would be wider than the grey one."
+        * bool(weighed),
     )
     return figure
 

@@ -30,14 +30,15 @@ class Work(Protocol):
 def facts_of(study: Study) -> dict[str, Any]:
     """What the results of a study depend on; raises `InputError` where its fit is at fault, or has no answer
     where it needs one."""
-    made, question = versions(), load_question(study.fit)
-    facts = study.facts | {"question": resolve(question).digest}
-    if "free" in study.options:
+    facts, made = study.facts, versions()
+    if study.answered:
+        told = load_answer(study.fit)[1].content
+        facts |= {"question": told["problem"]["digest"], "answer": told["draws"]["sha256"]}
+    else:
         from pkpd.records.calibrated import reduced_problem
 
         reduced_problem(study)
-    if study.answered:
-        facts["answer"] = load_answer(study.fit)[1].content["draws"]["sha256"]
+        facts["question"] = resolve(load_question(study.fit)).digest
     return facts | {"code": code_digest()} | {name: made.get(name, "") for name in DECIDING}
 
 

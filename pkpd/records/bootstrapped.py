@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from pkpd.infer.batch import STATUSES
+from pkpd.checks import fail
+from pkpd.infer.batch import CONVERGED, STATUSES
 from pkpd.infer.bootstrap import Refit, refitter
 from pkpd.infer.emulated import WIDER, taught_at
 from pkpd.infer.items import check_redrawable
@@ -17,6 +18,7 @@ from pkpd.records.answer import load_answer
 from pkpd.records.resolve import resolve
 from pkpd.records.study import Study
 
+FEWEST = 2  # replicates that have a spread
 WORDS = (
     "Each replicate redraws the counts and the centres of the priors: with the priors left where they are, "
     "what the data hardly inform would seem known."
@@ -76,10 +78,15 @@ class Bootstrap:
 
 
 def told(study: Study, found: xarray.Dataset) -> dict[str, Any]:
-    """Intervals of the parameters over the replicates that converged, beside those of the posterior."""
+    """Intervals of the parameters over the replicates that converged, beside those of the posterior.
+
+    Raises `InputError` where fewer than two converged.
+    """
     question, answer = load_answer(study.fit)
     problem = resolve(question).problem
-    good = found["status"].values == 0
+    good = found["status"].values == CONVERGED
+    if good.sum() < FEWEST:
+        raise fail("items", f"must be {FEWEST} that converged, or more", int(good.sum()))
     rows = []
     for i, (name, prior) in enumerate(problem.priors):
         points = found["point"].values[good, i]
