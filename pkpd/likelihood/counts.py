@@ -36,7 +36,7 @@ from scipy.special import betaincinv
 from scipy.special import gammaln as gammaln_static
 
 from pkpd.checks import Findings, fail
-from pkpd.likelihood.zero import absent, finite, never, restore, times
+from pkpd.likelihood.zero import absent, finite, log_sum, never, restore, times
 
 Single = int | Int[Array, ""]
 Count = Single | Sequence[Single]
@@ -98,7 +98,7 @@ def marginal(log_table: Float[Array, "*outcomes"], keep: tuple[int, ...]) -> Flo
     if len(set(keep)) != len(keep) or not set(keep) <= set(axes):
         raise fail("keep", f"must be different axes among {list(axes)}", keep)
     gone = tuple(axis for axis in axes if axis not in keep)
-    summed = restore(jax.nn.logsumexp(finite(log_table), axis=gone))
+    summed = restore(log_sum(finite(log_table), axis=gone))
     return jnp.transpose(summed, [sorted(keep).index(axis) for axis in keep])
 
 
@@ -148,7 +148,7 @@ def _log_two_way(
     log_ways = xp.where(exists, log_ways, absent(log_table)).astype(log_table.dtype)
     sizes = [xp.maximum(k, 0).astype(log_table.dtype) for k in (neither, *cells)]
     terms = [size * log_p for size, log_p in zip(sizes, log_table.ravel(), strict=True)]
-    return jax.nn.logsumexp(sum(terms, log_ways), axis=-1)
+    return log_sum(sum(terms, log_ways), axis=-1)
 
 
 def _convolved(
@@ -161,7 +161,7 @@ def _convolved(
 
     @jax.checkpoint
     def row(t: Array) -> Array:
-        return jax.nn.logsumexp(few[..., None] + _at(many, t - down, np.arange(columns) - right), axis=(0, 1))
+        return log_sum(few[..., None] + _at(many, t - down, np.arange(columns) - right), axis=(0, 1))
 
     return jax.lax.map(row, jnp.arange(rows))
 
@@ -169,7 +169,7 @@ def _convolved(
 def _coefficient(one: Array, other: Array, wanted: tuple[Grid, Grid]) -> Float[Array, ""]:
     """A single coefficient of such a product."""
     row, column = np.ogrid[: one.shape[0], : one.shape[1]]
-    return jax.nn.logsumexp(one + _at(other, wanted[0] - row, wanted[1] - column))
+    return log_sum(one + _at(other, wanted[0] - row, wanted[1] - column))
 
 
 def _at(table: Array, row: Grid, column: Grid) -> Array:

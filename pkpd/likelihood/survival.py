@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Real
 from scipy.special import gammaln
 
 from pkpd.checks import Findings, fail
 from pkpd.likelihood.means import log_mean
-from pkpd.likelihood.zero import finite, restore, times
+from pkpd.likelihood.zero import finite, log_sum, restore, times
 from pkpd.quadrature import gauss
 from pkpd.response.joint import log1m_exp
 
@@ -81,7 +80,7 @@ def log_median(
     log_width = finite(low) + finite(log1m_exp(jnp.minimum(finite(high) - finite(low), 0.0)))
     terms = (k - 1) * log_dead + (n - k) * log_alive + np.log(weight)
     log_ways = float(gammaln(n + 1.0) - gammaln(float(k)) - gammaln(n - k + 1.0))
-    return restore(log_ways + log_width + logsumexp(terms))
+    return restore(log_ways + log_width + log_sum(terms))
 
 
 def cox_log_ratio(

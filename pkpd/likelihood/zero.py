@@ -1,24 +1,18 @@
-"""Log probabilities of zero, such that nothing that is multiplied, added or differentiated becomes NaN.
+"""Log probabilities of zero, such that nothing that is multiplied, added or differentiated becomes NaN."""
 
-What stands for minus infinity is below any log probability of counts that can be, and no further: a compiler
-may compute a sum twice and round it differently, and the exponential of that difference must be finite.
-"""
-
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-
-NEVER = {8: -1e10, 4: -1e6}  # by the bytes of a number
-ABSENT = {8: -1e18, 4: -5e8}
 
 
 def never(x: Float[Array, "..."]) -> float:
     """Stands for log 0: finite, so that 0 log 0 = 0, and its product with any count is finite too."""
-    return NEVER[x.dtype.itemsize]
+    return float(jnp.finfo(x.dtype).min) * 1e-8
 
 
 def absent(x: Float[Array, "..."]) -> float:
     """Log weight of a term that does not exist: below that of any impossible one."""
-    return ABSENT[x.dtype.itemsize]
+    return float(jnp.finfo(x.dtype).min) * 1e-2
 
 
 def finite(log_p: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -34,3 +28,26 @@ def restore(log_p: Float[Array, "..."]) -> Float[Array, "..."]:
 def times(count: Float[Array, "..."], log_p: Float[Array, "..."]) -> Float[Array, "..."]:
     """`count log_p` with `0 log 0 = 0`, in the gradient too."""
     return count * jnp.where(count > 0, log_p, 0.0)
+
+
+def log_sum(log_p: Float[Array, "..."], axis: int | tuple[int, ...] | None = None) -> Float[Array, "..."]:
+    """`log(sum(exp(log_p)))` of finite terms over `axis` (all by default).
+
+    A compiler may compute a term twice and round it differently. Next to `never` such a difference is no
+    small number: the largest term is held at its own height, and its share at 1, whatever the rounding.
+    """
+    top = jax.lax.stop_gradient(jnp.max(log_p, axis=axis, keepdims=True))
+    below = log_p - top
+    shares = jnp.sum(jnp.exp(_held(below, jnp.minimum(below, 0.0))), axis=axis)
+    return jnp.log(_held(shares, jnp.maximum(shares, 1.0))) + top.reshape(shares.shape)
+
+
+@jax.custom_jvp
+def _held(x: Array, bounded: Array) -> Array:
+    """x within a bound that only rounding can make it pass."""
+    return bounded
+
+
+@_held.defjvp
+def _(at: tuple[Array, Array], change: tuple[Array, Array]) -> tuple[Array, Array]:
+    return _held(*at), change[0]
