@@ -17,6 +17,7 @@ from .observed import simulate_records as simulate_records
 from .parameters import parameter as parameter
 from .records import fit as fit
 from .records import load_answer as load_answer
+from .records import to_arviz as to_arviz
 from .simulation import bind as bind
 from .simulation import sample_patients as sample_patients
 from .simulation import simulate as simulate

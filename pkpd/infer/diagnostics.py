@@ -22,18 +22,23 @@ class Draws(NamedTuple):
 
 
 def summary(draws: Draws, names: Sequence[str]) -> dict[str, Any]:
-    """R-hat and effective sample sizes (bulk on ranks, tail on the 5 and 95 % indicators) by parameter."""
+    """R-hat and effective sample sizes (bulk on ranks, tail on the 5 and 95 % indicators) by parameter.
+
+    References: Vehtari A, Gelman A, Simpson D, Carpenter B, Bürkner PC. Bayesian Anal 2021;16:667-718,
+    doi 10.1214/20-BA1221.
+    """
     ranked = np.stack([_normal_ranks(draws.points[..., i]) for i in range(len(names))], axis=-1)
     folded = np.abs(draws.points - np.median(draws.points, axis=(0, 1)))
     folded = np.stack([_normal_ranks(folded[..., i]) for i in range(len(names))], axis=-1)
     rhat = np.maximum(split_gelman_rubin(ranked), split_gelman_rubin(folded))
-    bulk = effective_sample_size(ranked)
+    bulk = effective_sample_size(_halves(ranked))
     low, high = np.quantile(draws.points, [0.05, 0.95], axis=(0, 1))
     tail = np.minimum(
-        effective_sample_size((draws.points <= low).astype(float)),
-        effective_sample_size((draws.points <= high).astype(float)),
+        effective_sample_size(_halves((draws.points <= low).astype(float))),
+        effective_sample_size(_halves((draws.points <= high).astype(float))),
     )
     energy = draws.energy
+    moved, spread = np.mean(np.diff(energy, axis=1) ** 2, axis=1), np.var(energy, axis=1, ddof=1)
     return {
         "rhat": dict(zip(names, map(float, rhat), strict=True)),
         "ess_bulk": dict(zip(names, map(float, bulk), strict=True)),
@@ -44,7 +49,7 @@ def summary(draws: Draws, names: Sequence[str]) -> dict[str, Any]:
         "divergent": float(draws.diverging.mean()),
         "divergent_where": where_divergent(draws, names),
         "steps_mean": float(draws.steps.mean()),
-        "ebfmi_min": float(np.min(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.var(energy, axis=1))),
+        "ebfmi_min": float(np.min(moved / spread)),
     }
 
 
@@ -63,8 +68,14 @@ def where_divergent(draws: Draws, names: Sequence[str]) -> str:
     return f"where {names[top]} is {'large' if shift[top] > 0.0 else 'small'}"
 
 
+def _halves(values: np.ndarray) -> np.ndarray:
+    """The halves of chains [chains, draws, ...] as chains: one that drifts disagrees with itself."""
+    half = values.shape[1] // 2
+    return np.concatenate([values[:, :half], values[:, -half:]])
+
+
 def _normal_ranks(values: np.ndarray) -> np.ndarray:
-    """Rank-normalised values, as in Vehtari et al. 2021, doi 10.1214/20-BA1221."""
+    """Rank-normalised values."""
     from scipy.special import ndtri
     from scipy.stats import rankdata
 

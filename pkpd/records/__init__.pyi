@@ -13,6 +13,7 @@ from .files import is_question as is_question
 from .files import question_names as question_names
 from .files import question_titles as question_titles
 from .forecast import predict_arms as predict_arms
+from .inference_data import to_arviz as to_arviz
 from .profiled import profiles as profiles
 from .question import Question as Question
 from .resolve import Resolved as Resolved
