@@ -104,7 +104,7 @@ class Ledger:
 
     def write(self, chunk: int, found: xarray.Dataset) -> None:
         """Keeps a chunk; an `OSError` (a full disk) leaves the others as they are."""
-        marks = {"digest": _digest(found), "study": self._digest()}
+        marks = {"digest": digest_of(found), "study": self._digest()}
         with written(self._path(chunk)) as part:
             found.assign_attrs(marks).to_netcdf(part, engine="scipy", format="NETCDF3_64BIT")
 
@@ -121,7 +121,7 @@ class Ledger:
             raise fail("", f"must be a whole file ({error})", hint=hint, file=str(path)) from error
         if found.attrs.get("study") != self._digest():
             raise fail("", "must be a chunk of this study", hint=hint, file=str(path))
-        if found.attrs.get("digest") != _digest(found):
+        if found.attrs.get("digest") != digest_of(found):
             raise fail("", "must hold what was written", hint=hint, file=str(path))
         return found.drop_attrs()
 
@@ -148,7 +148,7 @@ class Ledger:
         return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()
 
 
-def _digest(found: xarray.Dataset) -> str:
+def digest_of(found: xarray.Dataset) -> str:
     """Of names, axes and values, whatever the types in which a file keeps them."""
     total = hashlib.sha256()
     for name in sorted(map(str, found.variables)):

@@ -11,10 +11,20 @@ from typer.testing import CliRunner
 from pkpd.checks import InputError
 from pkpd.cli import app
 from pkpd.infer.batch import STATUSES
-from pkpd.records import check_file, collect_study, load_answer, load_study, run_study, study_status
+from pkpd.records import (
+    check_file,
+    collect_study,
+    load_answer,
+    load_sealed,
+    load_study,
+    run_study,
+    study_status,
+)
+from pkpd.records import study as study_records
 from pkpd.records.batch import ledger_of
 from pkpd.records.bootstrapped import told
 from pkpd.records.calibrated import quantities, reduced_problem
+from pkpd.records.study import code_digest
 
 FIT = "lissoni1995/joint"
 TEXT = f"""schema = 1
@@ -172,6 +182,33 @@ def test_a_folder_of_another_study_is_refused(path, filled):
         assert rule in found.stderr
     with pytest.raises(InputError, match=rule):
         run_study(load_study(path), filled[1])
+
+
+def test_what_a_study_says_is_stored_with_what_was_asked(path, filled):
+    assert run("collect", path, "--seal").exit_code == 0
+    stored = load_sealed(load_study(path))
+    assert stored["statuses"]["converged"] == 49
+    assert stored["asked"]["answer"] == load_answer(FIT)[1].content["draws"]["sha256"]
+    path.write_text(TEXT.replace("seed = 3", "seed = 4"), "utf-8")
+    with pytest.raises(InputError, match=r"asked\.seed: must be what is asked today, but is 3"):
+        load_sealed(load_study(path))
+
+
+def test_half_a_study_is_not_stored(path, filled):
+    (filled[1] / "chunk-00001.nc").unlink()
+    found = run("collect", path, "--seal", "--out", path.with_suffix(".csv"))
+    assert found.exit_code == 2
+    assert "--seal: must be of all 3 chunks, but is 2. pkpd batch resume computes" in found.stderr
+    assert not list(path.parent.glob("few.[cj]s*"))
+    with pytest.raises(InputError, match="must be what a study says"):
+        load_sealed(filled[0])
+
+
+def test_code_that_only_tells_of_results_does_not_end_a_study(monkeypatch):
+    now = code_digest()
+    assert code_digest() == now
+    monkeypatch.setattr(study_records, "TELLING", ("cli",))
+    assert code_digest() != now
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STUDY = typer.Argument(..., metavar="STUDY.toml", help="What is done how often, to which fit.")
 KEEP = typer.Option("", help="Folder of the results; default STUDY.study beside the file.")
 PLOT = typer.Option("", help="Picture of a calibration (.png, .svg, .pdf).")
+SEAL = typer.Option(False, "--seal", help="Store what it says beside the file (checkout only).")
 OUT = typer.Option("", help="File for all results (.nc, .csv, .parquet).")
 
 
@@ -81,16 +82,24 @@ def status(study: str = STUDY, keep: str = KEEP, as_json: bool = JSON) -> None:
 
 
 def collect(
-    study: str = STUDY, keep: str = KEEP, out: str = OUT, plot: str = PLOT, as_json: bool = JSON
+    study: str = STUDY,
+    keep: str = KEEP,
+    out: str = OUT,
+    plot: str = PLOT,
+    seal: bool = SEAL,
+    as_json: bool = JSON,
 ) -> None:
     """Joins the results that there are, and says what they say. Example: pkpd batch collect bootstrap.toml"""
     from pkpd.cli.labelled import write_labelled
     from pkpd.files import written
-    from pkpd.records import collect_study, load_study
+    from pkpd.records import check_sealable, collect_study, load_study, seal_study
 
     asked = load_study(study)
+    folder = _folder(asked, keep)
     _check_targets(asked, out, plot)
-    found, told = collect_study(asked, _folder(asked, keep))
+    if seal:
+        check_sealable(asked, folder)
+    found, told = collect_study(asked, folder)
     if as_json:
         print_json(told)
     else:
@@ -100,6 +109,8 @@ def collect(
             write_labelled(found, part, Path(out).suffix)
     if plot:
         _plot(found, plot)
+    if seal:
+        typer.echo(f"wrote {seal_study(asked, found, told)}", err=True)
 
 
 def _check_targets(study: "Study", out: str, plot: str) -> None:

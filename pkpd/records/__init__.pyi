@@ -4,8 +4,11 @@ from .answer import posterior_models as posterior_models
 from .answer import seal as seal
 from .answer import write_answer as write_answer
 from .ask import fit as fit
+from .batch import check_sealable as check_sealable
 from .batch import collect_study as collect_study
+from .batch import load_sealed as load_sealed
 from .batch import run_study as run_study
+from .batch import seal_study as seal_study
 from .batch import study_status as study_status
 from .beside import beside as beside
 from .files import check_file as check_file

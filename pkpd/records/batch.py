@@ -1,11 +1,14 @@
 """Long studies: run in chunks, gone on with after whatever stopped them, collected."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from pkpd.checks import Findings, fail
 from pkpd.devices import float64, versions
-from pkpd.ledger import Ledger
+from pkpd.files import plain, written
+from pkpd.ledger import Ledger, digest_of
 from pkpd.records.answer import load_answer
 from pkpd.records.resolve import load_question, resolve
 from pkpd.records.study import Study, code_digest
@@ -28,9 +31,15 @@ class Work(Protocol):
 
 
 def facts_of(study: Study) -> dict[str, Any]:
-    """What the results of a study depend on; raises `InputError` where its fit is at fault, or has no answer
-    where it needs one."""
-    facts, made = study.facts, versions()
+    """What the results of a study depend on; raises `InputError` as `asked_of` does."""
+    made = versions()
+    return asked_of(study) | {"code": code_digest()} | {name: made.get(name, "") for name in DECIDING}
+
+
+def asked_of(study: Study) -> dict[str, Any]:
+    """What is asked of which question; raises `InputError` where the fit is at fault, or has no answer where
+    the study needs one."""
+    facts = study.facts
     if study.answered:
         told = load_answer(study.fit)[1].content
         facts |= {"question": told["problem"]["digest"], "answer": told["draws"]["sha256"]}
@@ -39,7 +48,7 @@ def facts_of(study: Study) -> dict[str, Any]:
 
         reduced_problem(study)
         facts["question"] = resolve(load_question(study.fit)).digest
-    return facts | {"code": code_digest()} | {name: made.get(name, "") for name in DECIDING}
+    return facts
 
 
 def ledger_of(study: Study, folder: Path) -> Ledger:
@@ -78,6 +87,44 @@ def collect_study(study: Study, folder: Path) -> tuple["xarray.Dataset", dict[st
     found = ledger_of(study, folder).all()
     with float64():
         return found, _told(study, found)
+
+
+def check_sealable(study: Study, folder: Path) -> None:
+    """Raises `InputError` where results cannot be stored: chunks are missing, or this is no checkout."""
+    findings, done = Findings(str(folder)), study_status(study, folder)["done"]
+    if done < study.chunks:
+        hint = "pkpd batch resume computes the others."
+        findings.add("--seal", f"must be of all {study.chunks} chunks", done, hint)
+    if "_data" in study.path.absolute().parts:
+        findings.add("--seal", "must be used in a checkout: stored results belong to the release")
+    findings.raise_if_any()
+
+
+def seal_study(study: Study, found: "xarray.Dataset", told: dict[str, Any]) -> Path:
+    """Writes what a study's results say beside its file, with what was asked and their digest."""
+    path = study.path.with_suffix(".json")
+    content = {"asked": asked_of(study), "results": digest_of(found), **told, "made_with": versions()}
+    with written(path) as part:
+        text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", "utf-8")
+    return path
+
+
+def load_sealed(study: Study) -> dict[str, Any]:
+    """What is stored of a study; raises `InputError` where nothing is, or it was asked something else."""
+    path = study.path.with_suffix(".json")
+    again = f"Run it, and then: pkpd batch collect {study.path} --seal"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        then = content["asked"]
+    except (OSError, ValueError, KeyError) as error:
+        raise fail("", f"must be what a study says ({error})", hint=again, file=str(path)) from error
+    findings, now = Findings(str(path)), plain(asked_of(study))
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            findings.add(f"asked.{name}", "must be what is asked today", then.get(name), again)
+    findings.raise_if_any()
+    return content
 
 
 def _work(study: Study, keep: Store) -> Work:
