@@ -148,7 +148,7 @@ def _log_two_way(
     log_ways = xp.where(exists, log_ways, absent(log_table)).astype(log_table.dtype)
     sizes = [xp.maximum(k, 0).astype(log_table.dtype) for k in (neither, *cells)]
     terms = [size * log_p for size, log_p in zip(sizes, log_table.ravel(), strict=True)]
-    return log_sum(sum(terms, log_ways), axis=-1)
+    return log_sum(sum(terms, jnp.asarray(log_ways)), axis=-1)
 
 
 def _convolved(

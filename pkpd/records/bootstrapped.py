@@ -9,11 +9,12 @@ import xarray
 
 from pkpd.checks import fail
 from pkpd.infer.batch import CONVERGED, STATUSES
-from pkpd.infer.bootstrap import Refit, refitter
+from pkpd.infer.bootstrap import replicates
 from pkpd.infer.emulated import WIDER, taught_at
 from pkpd.infer.items import check_redrawable
 from pkpd.infer.keep import Keep
 from pkpd.infer.problem import Problem, evaluator
+from pkpd.infer.refit import Refit
 from pkpd.records.answer import load_answer
 from pkpd.records.resolve import resolve
 from pkpd.records.study import Study
@@ -44,7 +45,7 @@ class Bootstrap:
         )
         points = mode.point + WIDER * random @ spread.T
         emulator = taught_at(problem, evaluator(problem), points, study.seed, keep)
-        return cls(problem, refitter(problem, mode, study.seed, emulator))
+        return cls(problem, replicates(problem, mode, study.seed, emulator))
 
     def chunk(self, numbers: range, size: int) -> xarray.Dataset:
         """Where the refits of some numbers ended, on the normal scale and in the parameters' units."""

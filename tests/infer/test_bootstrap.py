@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from pkpd.checks import InputError
 from pkpd.infer.batch import CONVERGED
-from pkpd.infer.bootstrap import refitter
+from pkpd.infer.bootstrap import replicates
 from pkpd.infer.emulated import taught_at
 from pkpd.infer.items import check_redrawable, drawn, log_density_of, own_item
 from pkpd.infer.keep import Nowhere
@@ -42,7 +42,7 @@ def mode_of(problem):
 def refitted(request):
     problem = large(request.param)
     mode = mode_of(problem)
-    return problem, mode, refitter(problem, mode, 7)
+    return problem, mode, replicates(problem, mode, 7)
 
 
 def test_the_modes_of_replicates_spread_like_the_posterior(refitted):
@@ -58,7 +58,7 @@ def test_an_emulator_leads_to_the_same_modes(refitted):
     problem, mode, refit = refitted
     points = mode.point + 0.2 * np.random.default_rng(2).standard_normal((200, 1))
     emulator = taught_at(problem, evaluator(problem), points, 1, Nowhere())
-    alone, led = refit(jnp.arange(300)), refitter(problem, mode, 7, emulator)(jnp.arange(300))
+    alone, led = refit(jnp.arange(300)), replicates(problem, mode, 7, emulator)(jnp.arange(300))
     assert (led.status == CONVERGED).all()
     spread = mode.hessian[0, 0] ** -0.5
     assert np.abs(led.points - alone.points).max() < 5e-4 * spread
@@ -87,7 +87,7 @@ def test_an_item_has_the_density_of_its_data():
 def test_the_replicates_of_a_single_arm_are_the_modes_that_a_scan_finds():
     problem = made(levels=(), weights=(1.0, 0.0))
     mode = mode_of(problem)
-    refit = refitter(problem, mode, 3)
+    refit = replicates(problem, mode, 3)
     points = np.asarray(refit(jnp.arange(200)).points)[:, 0]
 
     def best(count, centre):
