@@ -11,12 +11,15 @@ from typer.testing import CliRunner
 from pkpd.checks import InputError
 from pkpd.cli import app
 from pkpd.infer.batch import STATUSES
+from pkpd.infer.influence import alternatives
 from pkpd.records import (
     check_file,
     collect_study,
     load_answer,
+    load_question,
     load_sealed,
     load_study,
+    resolve,
     run_study,
     study_status,
 )
@@ -92,7 +95,7 @@ def test_a_study_is_cut_into_chunks(path):
         (
             "bootstrap",
             "botstrap",
-            'kind: must be one of bootstrap, calibration, but is "botstrap". Did you mean "bootstrap"?',
+            'must be one of bootstrap, influence, calibration, but is "botstrap". Did you mean "bootstrap"?',
         ),
         ("schema = 1", "schema = 2", "schema: must be 1, but is 2."),
         ("chunk =", "chunks =", 'chunks: must be a known key, but is "chunks". Did you mean "chunk"?'),
@@ -146,6 +149,44 @@ def test_replicates_of_which_none_converged_have_no_intervals(filled):
     found["status"][:] = 1
     with pytest.raises(InputError, match="must be 2 that converged, or more, but is 0"):
         told(study, found)
+
+
+@pytest.fixture
+def influenced(path):
+    """A study of which leaving out the first arm moves one parameter, and the last refit did not converge."""
+    path.write_text(TEXT.replace("bootstrap", "influence").replace("items = 50\n", ""), "utf-8")
+    study, answer = load_study(path), load_answer(FIT)[1]
+
+    def chunk(place):
+        numbers = np.array(study.numbers(place))
+        points = np.tile(answer.mode.point, (len(numbers), 1))
+        points[numbers == 0, 3] += 2.0 * answer.draws[:, 3].std(ddof=1)
+        status = np.where(numbers == study.items - 1, 1, 0)
+        values = {"point": (("item", "parameter"), points), "status": ("item", status)}
+        return xarray.Dataset(values, {"item": numbers, "parameter": list(answer.names)})
+
+    ledger_of(study, path.with_suffix(".study")).fill(lambda: chunk, lambda done: None)
+    return path
+
+
+def test_what_a_fit_owes_to_its_parts(influenced):
+    study, names = load_study(influenced), load_answer(FIT)[1].names
+    labels = alternatives(resolve(load_question(FIT)).problem)[0]
+    assert study.items == len(labels) == 3 + 2 * len(names)
+    rows = collect_study(study, influenced.with_suffix(".study"))[1]["alternatives"]
+    assert [row["alternative"] for row in rows] == labels
+    assert next(iter(rows[0]["shifts"].items())) == (names[3], pytest.approx(2.0))
+    assert not rows[-1]["shifts"]
+    found = run("collect", influenced)
+    assert found.exit_code == 0
+    assert f"{names[3]} +2.00" in found.stdout
+    assert f"{study.items - 1} converged, 1 too many steps" in found.stdout
+
+
+def test_how_many_alternatives_there_are_is_not_asked(influenced):
+    influenced.write_text(influenced.read_text("utf-8") + "items = 3\n", "utf-8")
+    (fault,) = check_file(str(influenced))
+    assert 'must be a known key, but is "items"' in str(fault)
 
 
 def test_collected_files_and_words(path, filled, tmp_path):

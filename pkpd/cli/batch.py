@@ -27,6 +27,8 @@ PLOT = typer.Option("", help="Picture of a calibration (.png, .svg, .pdf).")
 SEAL = typer.Option(False, "--seal", help="Store what it says beside the file (checkout only).")
 OUT = typer.Option("", help="File for all results (.nc, .csv, .parquet).")
 
+MOST_MOVED = 3  # parameters that are printed of an alternative
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -176,8 +178,7 @@ def _print_ranks(title: str, told: dict[str, Any]) -> None:
 
 
 def _print_bootstrap(study: "Study", told: dict[str, Any]) -> None:
-    typer.echo(f"{study.title or study.path.stem}: {told['items']} of {study.items} items of {told['fit']}")
-    typer.echo(", ".join(f"{count} {status}" for status, count in told["statuses"].items() if count) + "\n")
+    _print_head(study, told)
     rows = [
         [
             row["parameter"],
@@ -195,8 +196,29 @@ def _print_bootstrap(study: "Study", told: dict[str, Any]) -> None:
     typer.echo(f"{told['words']}\n{DISCLAIMER}")
 
 
+def _print_influence(study: "Study", told: dict[str, Any]) -> None:
+    _print_head(study, told)
+    rows = [[row["alternative"], _moved(row["shifts"])] for row in told["alternatives"]]
+    title = "The mode's shift from that of the fit, in posterior standard deviations, where most"
+    table(title, ["evidence or prior", "shift"], rows)
+    typer.echo(f"{told['words']}\n{DISCLAIMER}")
+
+
+def _moved(shifts: dict[str, float]) -> str:
+    return ", ".join(f"{name} {shift:+.2f}" for name, shift in [*shifts.items()][:MOST_MOVED]) or "-"
+
+
+def _print_head(study: "Study", told: dict[str, Any]) -> None:
+    typer.echo(f"{study.title or study.path.stem}: {told['items']} of {study.items} items of {told['fit']}")
+    typer.echo(", ".join(f"{count} {status}" for status, count in told["statuses"].items() if count) + "\n")
+
+
 def _span(ends: list[float]) -> str:
     return f"{number(ends[0])} to {number(ends[1])}"
 
 
-PRINTED = {"bootstrap": _print_bootstrap, "calibration": _print_calibration}
+PRINTED = {
+    "bootstrap": _print_bootstrap,
+    "calibration": _print_calibration,
+    "influence": _print_influence,
+}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -132,14 +133,14 @@ def _work(study: Study, keep: Store) -> Work:
         from pkpd.records.calibrated import Calibration
 
         return Calibration.of(study, keep)
-    from pkpd.records.bootstrapped import Bootstrap
+    from pkpd.records.refits import Refits
 
-    return Bootstrap.of(study, keep)
+    return Refits.of(study, keep)
+
+
+TELLERS = {"bootstrap": "bootstrapped", "calibration": "calibrated", "influence": "influenced"}  # modules
 
 
 def _told(study: Study, found: "xarray.Dataset") -> dict[str, Any]:
-    if study.kind == "calibration":
-        from pkpd.records.calibrated import told
-    else:
-        from pkpd.records.bootstrapped import told
-    return told(study, found)
+    teller = import_module(f"pkpd.records.{TELLERS[study.kind]}")
+    return teller.told(study, found)

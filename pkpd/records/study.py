@@ -12,6 +12,7 @@ from pkpd.records.fields import known, names, numbers, text
 
 KINDS: dict[str, dict[str, Any]] = {  # and their options
     "bootstrap": {"emulate": 2000},
+    "influence": {"emulate": 2000},
     "calibration": {
         "free": (),
         "method": "nuts",
@@ -60,7 +61,7 @@ class Study:
     @property
     def answered(self) -> bool:
         """Whether it is of the fit's answer, not of its question only."""
-        return self.kind == "bootstrap"
+        return self.kind in ("bootstrap", "influence")
 
 
 def is_study(path: Path) -> bool:
@@ -81,8 +82,9 @@ def load_study(path: str | Path) -> Study:
     if kind not in KINDS:
         findings.add("kind", f"must be one of {', '.join(KINDS)}", kind, did_you_mean(kind, KINDS))
     options = KINDS.get(kind, {})
-    known(content, ("schema", "title", "kind", "fit", *SIZES, *options), findings)
-    whole = SIZES | {key: value for key, value in options.items() if isinstance(value, int)}
+    sizes = {key: value for key, value in SIZES.items() if kind != "influence" or key != "items"}
+    known(content, ("schema", "title", "kind", "fit", *sizes, *options), findings)
+    whole = sizes | {key: value for key, value in options.items() if isinstance(value, int)}
     found = numbers({key: content[key] for key in whole if key in content}, whole, "", findings, whole=True)
     if "free" in options:
         found["free"] = names(content, "free", findings)
@@ -90,20 +92,29 @@ def load_study(path: str | Path) -> Study:
         if found["method"] not in METHODS:
             hint = did_you_mean(found["method"], METHODS)
             findings.add("method", f"must be {' or '.join(METHODS)}", found["method"], hint)
-    if found["items"] > MOST:
+    title, fit = text(content, "title", findings, default=""), text(content, "fit", findings)
+    if found.get("items", 1) > MOST:
         findings.add("items", f"must be at most {MOST}", found["items"])
-    study = Study(
+    findings.raise_if_any()
+    items = found["items"] if "items" in found else _alternatives(fit)
+    return Study(
         path=path,
-        title=text(content, "title", findings, default=""),
+        title=title,
         kind=kind,
-        fit=text(content, "fit", findings),
-        items=found["items"],
-        chunk=min(found["chunk"], found["items"]),
+        fit=fit,
+        items=items,
+        chunk=min(found["chunk"], items),
         seed=found["seed"],
         options={key: found[key] for key in options},
     )
-    findings.raise_if_any()
-    return study
+
+
+def _alternatives(fit: str) -> int:
+    """How many there are to a fit's evidence and priors."""
+    from pkpd.infer.influence import alternatives
+    from pkpd.records.resolve import load_question, resolve
+
+    return len(alternatives(resolve(load_question(fit)).problem)[0])
 
 
 def check_study(path: str | Path) -> None:
