@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import accuracy, fit, gpu
+from benchmarks import accuracy, batch, fit, gpu
 from benchmarks.picture import draw
 from benchmarks.workloads import TITLES
 from pkpd.devices import versions
@@ -150,6 +150,7 @@ def page(rows: list[dict[str, str]]) -> str:
         lines += ["|---|---|---|---|---|---|---|---|---|"]
         lines += [f"| {' | '.join(list(row.values())[1:])} |" for row in rows if row["workload"] == key]
     lines += ["", *fit.told()] if fit.RESULT.is_file() else []
+    lines += ["", *batch.told()] if batch.RESULT.is_file() else []
     lines += ["", *gpu.told()] if gpu.TABLE.is_file() else []
     lines += ["", *accuracy.told()] if accuracy.TABLE.is_file() else []
     return "\n".join(lines) + "\n"

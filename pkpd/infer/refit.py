@@ -40,7 +40,7 @@ def refitter(problem: Problem, mode: Mode, make: Make, seed: int, emulator: Emul
     A climb begins a Newton step from the mode; with an emulator where the emulator's ends, in coordinates
     that are standard there.
     """
-    around = _around(problem, mode)
+    around = around_of(problem, mode)
     coordinates = emulator.coordinates if emulator else coordinates_of(problem, seed)
     top, turned = _turned(coordinates, mode)
 
@@ -78,7 +78,8 @@ def slope_of(problem: Problem, item: Item, around: Around) -> Float[Array, " par
     return sum((jnp.tensordot(slope, along, slope.ndim) for slope, along in pairs), jnp.zeros(()))
 
 
-def _around(problem: Problem, mode: Mode) -> Around:
+def around_of(problem: Problem, mode: Mode) -> Around:
+    """What there is to know about a mode."""
     point = mode.point
     look = partial(compiled(problem, lambda problem, x: problem.seen(x)), problem.patients)
     shifts = STEP * np.eye(len(point))
