@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .cache/lowest
 FITS := $(patsubst fits/%.toml,%,$(wildcard fits/*/*.toml))
+STUDIES := $(patsubst %.toml,%,$(wildcard fits/*/studies/*.toml))
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := -m pip install --disable-pip-version-check --quiet --editable
 
@@ -31,10 +32,14 @@ bench: $(VENV)/.installed-test              # timings side by side
 	$(BIN)/python -m benchmarks.batch
 	$(BIN)/python -m benchmarks
 
-studies: $(VENV)/.installed                 # the solver's accuracy, every stored question anew, studies left out
+studies: $(VENV)/.installed                 # the solver's accuracy, every stored question anew, what is asked of the answers
 	$(BIN)/python -m benchmarks.accuracy
 	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal --keep .cache/fits || failed=1; done; \
-	$(BIN)/python -m benchmarks.leave_out || failed=1; exit $$failed
+	$(BIN)/python -m benchmarks.leave_out || failed=1; \
+	for study in $(STUDIES); do keep=.cache/studies/$$(basename $$study); \
+		case $$study in *calibration*) plot="--plot $$study.png";; *) plot=;; esac; \
+		$(BIN)/pkpd batch run $$study.toml --keep $$keep \
+		&& $(BIN)/pkpd batch collect $$study.toml --keep $$keep --seal $$plot || failed=1; done; exit $$failed
 
 docs: $(VENV)/.installed                    # one page per module, in out/docs
 	$(BIN)/python $(INSTALL) ".[docs]" --constraint constraints.txt

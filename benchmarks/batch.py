@@ -138,10 +138,10 @@ def told() -> list[str]:
     alone = found["ways"]["gradients alone"]["gradients"]
     lines = [f"## Many fits of `{QUESTION}`", ""]
     lines += [
-        f"Replicates whose counts and prior centres are redrawn, {LANES} in each of {found['cores']} threads. "
+        f"Replicates with redrawn counts and prior centres, {LANES} in each of {found['cores']} threads. "
         f"A gradient is of {found['patients']} patients. The emulator learnt from {found['examples']} "
-        f"examples in {found['learning']:.0f} s, however many refits follow. The last column is how far below "
-        "the best of the three log densities any refit ended.",
+        f"examples in {found['learning']:.0f} s, however many refits follow. The last column is how far "
+        "below the best of the three log densities any refit ended.",
         "",
         "| how | refits/s | gradients/s | of gradients alone | gradients a refit | below the best |",
         "|---|---|---|---|---|---|",
