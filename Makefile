@@ -37,9 +37,8 @@ studies: $(VENV)/.installed                 # the solver's accuracy, every store
 	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal --keep .cache/fits || failed=1; done; \
 	$(BIN)/python -m benchmarks.leave_out || failed=1; \
 	for study in $(STUDIES); do keep=.cache/studies/$$(basename $$study); \
-		case $$study in *calibration*) plot="--plot $$study.png";; *) plot=;; esac; \
 		$(BIN)/pkpd batch run $$study.toml --keep $$keep \
-		&& $(BIN)/pkpd batch collect $$study.toml --keep $$keep --seal $$plot || failed=1; done; exit $$failed
+		&& $(BIN)/pkpd batch collect $$study.toml --keep $$keep --seal --plot $$study.png || failed=1; done; exit $$failed
 
 docs: $(VENV)/.installed                    # one page per module, in out/docs
 	$(BIN)/python $(INSTALL) ".[docs]" --constraint constraints.txt

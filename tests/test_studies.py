@@ -177,7 +177,8 @@ def test_what_a_fit_owes_to_its_parts(influenced):
     assert [row["alternative"] for row in rows] == labels
     assert next(iter(rows[0]["shifts"].items())) == (names[3], pytest.approx(2.0))
     assert not rows[-1]["shifts"]
-    found = run("collect", influenced)
+    found = run("collect", influenced, "--plot", influenced.with_suffix(".svg"))
+    assert "What does each estimate rest on?" in influenced.with_suffix(".svg").read_text("utf-8")
     assert found.exit_code == 0
     assert f"{names[3]} +2.00" in found.stdout
     assert f"{study.items - 1} converged, 1 too many steps" in found.stdout
@@ -190,8 +191,9 @@ def test_how_many_alternatives_there_are_is_not_asked(influenced):
 
 
 def test_collected_files_and_words(path, filled, tmp_path):
-    out = tmp_path / "all.csv"
-    found = run("collect", path, "--out", out)
+    out, picture = tmp_path / "all.csv", tmp_path / "all.png"
+    found = run("collect", path, "--out", out, "--plot", picture)
+    assert picture.stat().st_size > 20_000
     assert found.exit_code == 0
     assert "a few: 50 of 50 items of lissoni1995/joint" in found.stdout
     assert "49 converged, 1 too many steps" in found.stdout
@@ -295,10 +297,10 @@ def test_a_calibration_without_free_parameters_or_with_wrong_ones_is_refused(cal
     assert 'free: must be a free parameter of the fit, but is "tumour.kkil"' in str(fault)
 
 
-def test_pictures_are_of_calibrations(path, filled):
-    found = run("collect", path, "--plot", "x.png")
+def test_a_picture_must_be_of_a_kind_that_can_be_written(path, filled):
+    found = run("collect", path, "--plot", "x.pgn")
     assert found.exit_code == 2
-    assert '--plot: must be of a calibration, but is "bootstrap"' in found.stderr
+    assert '--plot: must end in .png, .svg, .pdf, but is ".pgn"' in found.stderr
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STUDY = typer.Argument(..., metavar="STUDY.toml", help="What is done how often, to which fit.")
 KEEP = typer.Option("", help="Folder of the results; default STUDY.study beside the file.")
-PLOT = typer.Option("", help="Picture of a calibration (.png, .svg, .pdf).")
+PLOT = typer.Option("", help="Picture (.png, .svg, .pdf).")
 SEAL = typer.Option(False, "--seal", help="Store what it says beside the file (checkout only).")
 OUT = typer.Option("", help="File for all results (.nc, .csv, .parquet).")
 
@@ -98,7 +98,7 @@ def collect(
 
     asked = load_study(study)
     folder = _folder(asked, keep)
-    _check_targets(asked, out, plot)
+    _check_targets(out, plot)
     if seal:
         check_sealable(asked, folder)
     found, told = collect_study(asked, folder)
@@ -110,34 +110,24 @@ def collect(
         with written(Path(out)) as part:
             write_labelled(found, part, Path(out).suffix)
     if plot:
-        _plot(found, plot)
+        from pkpd.plot import save
+        from pkpd.plot.studies import study_picture
+
+        typer.echo(f"wrote {save(study_picture(asked, found, told), plot)}", err=True)
     if seal:
         typer.echo(f"wrote {seal_study(asked, found, told)}", err=True)
 
 
-def _check_targets(study: "Study", out: str, plot: str) -> None:
+def _check_targets(out: str, plot: str) -> None:
     from pkpd.checks import Findings
     from pkpd.cli.labelled import check_suffix
 
     findings = Findings()
     if out:
         check_suffix(Path(out).suffix, findings)
-    if plot and study.kind != "calibration":
-        findings.add("--plot", "must be of a calibration", study.kind)
-    elif plot and Path(plot).suffix not in PICTURES:
+    if plot and Path(plot).suffix not in PICTURES:
         findings.add("--plot", f"must end in {', '.join(PICTURES)}", Path(plot).suffix)
     findings.raise_if_any()
-
-
-def _plot(found: Any, path: str) -> None:
-    from pkpd.infer.calibrate import band
-    from pkpd.plot import plot_calibration, save
-    from pkpd.records.calibrated import LEVEL, curves
-
-    named = curves(found)
-    weighed = curves(found, "weighed") if "weighed" in found else None
-    figure = plot_calibration(named, band(found.sizes["item"], len(named), LEVEL), LEVEL, weighed)
-    typer.echo(f"wrote {save(figure, path)}", err=True)
 
 
 def _folder(study: "Study", keep: str) -> Path:

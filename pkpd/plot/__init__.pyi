@@ -1,9 +1,11 @@
 from .arms import plot_arms as plot_arms
+from .bootstrap import plot_bootstrap as plot_bootstrap
 from .calibration import plot_calibration as plot_calibration
 from .cells import plot_cells as plot_cells
 from .exposure import exposure_times as exposure_times
 from .exposure import plot_exposure as plot_exposure
 from .files import save as save
+from .influence import plot_influence as plot_influence
 from .posterior import plot_posterior as plot_posterior
 from .profile import plot_profile as plot_profile
 from .starts import plot_starts as plot_starts
