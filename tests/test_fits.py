@@ -14,7 +14,7 @@ from pkpd.infer.leave_out import reweighted, studies_of
 from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import GATES
 from pkpd.likelihood.counts import clopper_pearson
-from pkpd.records import load_answer, load_question, question_names, resolve
+from pkpd.records import fit, load_answer, load_question, question_names, resolve
 from pkpd.records.answer import Answer
 
 STORED = [name for name in question_names() if (shipped("fits") / f"{name}.json").is_file()]
@@ -118,6 +118,18 @@ def test_draws_are_those_of_the_summaries(stored):
     contraction = [answer.content["estimates"][name]["contraction"] for name in answer.names]
     ratio = answer.draws.var(axis=0) / (1 - np.array(contraction))
     assert ratio == pytest.approx(np.ones(len(ratio)), abs=4 * np.sqrt(2 / len(answer.draws)))
+
+
+@pytest.mark.slow
+def test_a_weighed_normal_approximation_has_the_means_of_the_sample():
+    """Within 0.15 posterior standard deviations, beyond what 500 stored draws leave open."""
+    name = "lissoni_network/exposure"  # of the stored answers the one whose Pareto k is below 0.5
+    _, answer = load_answer(name)
+    found = fit(name, quick=True)
+    assert found.diagnostics["pareto_k"] <= 0.5
+    gap = (found.points.mean(axis=0) - answer.draws.mean(axis=0)) / answer.draws.std(axis=0)
+    assert np.abs(gap).max() < 0.15 + 3.0 / np.sqrt(len(answer.draws))
+    assert np.sqrt(np.mean(gap**2)) < 0.15
 
 
 def test_scores_of_studies_left_out_are_of_todays_questions():

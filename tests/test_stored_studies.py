@@ -1,0 +1,28 @@
+"""Results that are stored beside the files of long studies belong to today's questions, and what they say."""
+
+import pytest
+
+from pkpd.catalogue import shipped
+from pkpd.records import load_sealed, load_study
+
+FILES = {path.stem: path for path in sorted(shipped("fits").glob("*/studies/*.toml"))}
+STORED = [name for name, path in FILES.items() if path.with_suffix(".json").is_file()]
+OPEN = {"bootstrap", "calibration", "calibration_control", "calibration_laplace", "influence"}
+
+
+def test_every_study_was_run_or_is_known_to_be_open():
+    assert set(FILES) == set(STORED) | OPEN
+    assert not OPEN & set(STORED)
+
+
+@pytest.fixture(scope="module")
+def stored():
+    """What is stored of a study, by its name."""
+    return lambda name: load_sealed(load_study(FILES[name]))
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_what_is_stored_is_whole_and_of_todays_question(stored, name):
+    told = stored(name)
+    assert told["items"] == load_study(FILES[name]).items
+    assert FILES[name].with_suffix(".png").is_file()
