@@ -154,6 +154,27 @@ def test_bad_input(run, tmp_path, words, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["models", "--bogus"], "No such option: --bogus"),
+        (["fit"], "Missing argument 'FIT'"),
+        (["modles"], "No such command 'modles'"),
+    ],
+)
+def test_wrong_usage_is_one_object_too(run, words, hint):
+    code, out, _ = run(*words, "--json")
+    assert code == 2
+    (error,) = json.loads(out)["errors"]
+    assert error["place"] == "command line"
+    assert hint in error["hint"]
+
+
+def test_every_command_may_be_quiet_or_verbose(run):
+    for words in (["models", "-q"], ["doctor", "-v"], ["check", "-q", str(shipped("fits") / "lissoni1995")]):
+        assert "No such option" not in run(*words)[2]
+
+
 def test_a_folder_that_cannot_be_written(run, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
     for target in (("--out", "x.json"), ("--plot", "pictures"), ("--seal",)):

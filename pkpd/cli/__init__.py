@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from pkpd.checks import fail
 from pkpd.cli import answers, batch, catalogue, estimate, output, run
 
 app = typer.Typer(
@@ -37,8 +38,6 @@ def root(
 
 def run_file(path: str) -> None:
     """Runs a user's Python file, after which model files find its classes by name."""
-    from pkpd.checks import fail
-
     file = Path(path)
     if file.suffix != ".py" or not file.is_file():
         raise fail("--structures", "must be a Python file (.py) that exists", path)
@@ -56,4 +55,16 @@ def run_file(path: str) -> None:
 
 def main() -> None:
     """Runs the command line; exit 0 done, 1 the computation failed, 2 bad input."""
-    app()
+    if "--json" not in sys.argv:
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:  # typer has no public name for wrong usage
+        told = getattr(error, "format_message", None)
+        if told is None:
+            raise
+        fault = fail("command line", "must be one that pkpd knows", hint=told()).faults[0]
+        output.print_json({"errors": [fault.as_dict()]})
+        raise SystemExit(2) from None
+    raise SystemExit(code)

@@ -1,11 +1,13 @@
 """What the commands print: tables for people, one JSON object for programs, faults for both."""
 
+import inspect
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from inspect import Parameter
 from typing import Any
 
 import typer
@@ -16,18 +18,26 @@ from pkpd.files import plain
 JSON = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
 VERBOSE = typer.Option(False, "--verbose", "-v", help="Progress as lines with the time.")
 QUIET = typer.Option(False, "--quiet", "-q", help="No progress messages.")
+PROGRESS = {"quiet": QUIET, "verbose": VERBOSE}
 PICTURES = (".png", ".svg", ".pdf")
 DISCLAIMER = "For research, not for treatment decisions."
 
 
 def reporting(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that tells bad input as a list of faults, before its caller sees an exception."""
+    """A command that tells bad input as a list of faults, before its caller sees an exception.
+
+    It takes `--quiet` and `--verbose`, as every command does, though it may have no progress to tell of.
+    """
+    signature = inspect.signature(command)
+    added = {name: option for name, option in PROGRESS.items() if name not in signature.parameters}
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         with _reported("--json" in sys.argv):
-            command(*args, **kwargs)
+            command(*args, **{name: value for name, value in kwargs.items() if name not in added})
 
+    more = [Parameter(name, Parameter.KEYWORD_ONLY, default=o, annotation=bool) for name, o in added.items()]
+    run.__dict__["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *more])
     return run
 
 
