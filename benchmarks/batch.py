@@ -61,7 +61,8 @@ def one_by_one(problem: Problem, mode: Mode) -> Callable[[int], tuple[float, int
     around = around_of(problem, mode)
     spread = np.linalg.inv(np.linalg.cholesky(mode.hessian)).T
 
-    def slope(problem: Problem, item: Item, x: Any) -> Any:
+    def slope(problem: Problem, at: tuple[Item, Any]) -> Any:
+        item, x = at
         return jax.value_and_grad(partial(log_density_of(problem), item))(x)
 
     make = compiled(problem, lambda problem, number: replicate(SEED, problem, around, number))
@@ -74,7 +75,7 @@ def one_by_one(problem: Problem, mode: Mode) -> Callable[[int], tuple[float, int
         start = spread.T @ (np.asarray(first(problem.patients, item)) + centre)
 
         def cost(z: np.ndarray) -> tuple[float, np.ndarray]:
-            value, along = gradient(problem.patients, item, jnp.asarray(mode.point + spread @ z))
+            value, along = gradient(problem.patients, (item, jnp.asarray(mode.point + spread @ z)))
             return -float(value), -spread.T @ np.asarray(along)
 
         done = minimize(cost, start, jac=True, method="BFGS", options={"gtol": FLAT})

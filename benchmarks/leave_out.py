@@ -47,7 +47,7 @@ VARIANTS = ("joint", "no_potentiation", "exposure")
 EVIDENCE = "lissoni_network"
 KEPT = Path(".cache/fits")
 TABLE = shipped("fits") / EVIDENCE / "leave_out.csv"
-EXAMPLES = 2000  # for the emulator, which has less to say than the fit's
+EXAMPLES = 2000, 4000  # for the emulator; the more where it turns out poor
 DRAWS = 600  # of each chain; the gates of the question hold
 EVERY = 2  # draw is scored
 FEWEST = 50  # draws that weights must be worth
@@ -81,13 +81,14 @@ class Variant:
     problem: Problem
     settings: Settings
     answer: Answer
+    emulators: dict[int, Emulator] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str) -> "Variant":
         """From a question and its answer."""
         question, answer = load_answer(f"{EVIDENCE}/{name}")
         resolved = resolve(question)
-        settings = dataclasses.replace(question.settings, draws=DRAWS, emulate=EXAMPLES)
+        settings = dataclasses.replace(question.settings, draws=DRAWS)
         return cls(name, resolved.digest[:16], resolved.problem, settings, answer)
 
     @cached_property
@@ -111,10 +112,13 @@ class Variant:
         gradient = partial(gradient_of(self.problem), self.problem.patients)
         return approximate(gradient, self.answer.mode, coordinates_of(self.problem, self.settings.seed))
 
-    @cached_property
-    def emulator(self) -> Emulator:
+    def emulator(self, examples: int) -> Emulator:
         """Of the whole fit."""
-        return taught(self.problem, self.evaluate, self.normal, self.settings, say, self.store)
+        if examples not in self.emulators:
+            settings = dataclasses.replace(self.settings, emulate=examples)
+            found = taught(self.problem, self.evaluate, self.normal, settings, say, self.store)
+            self.emulators[examples] = found
+        return self.emulators[examples]
 
     def weighed(self, study: str) -> Row:
         """What is said of a study left out, by weights; empty where they cannot be trusted."""
@@ -126,13 +130,22 @@ class Variant:
 
     def sampled(self, study: str) -> Row:
         """The same from draws of the posterior without the study; no score where they fail a gate."""
-        print(f"{self.name} without {study}", flush=True)
-        left = without(self.problem, study)
-        moving, asked = dataclasses.replace(self.emulator, problem=left), reweighted(left, self.evaluate)
-        kept = Store(self.store.folder / f"without-{study}")
-        draws, emulation = sample_on(moving, asked, self.normal, self.settings, say, kept)
+        row: Row = {}
+        for examples in EXAMPLES:
+            print(f"{self.name} without {study}", flush=True)
+            row = self.sampled_by(study, examples)
+            if "emulator" not in row["status"]:
+                break
+        return row
+
+    def sampled_by(self, study: str, examples: int) -> Row:
+        """The same by an emulator that learnt from so many examples."""
+        left, settings = without(self.problem, study), dataclasses.replace(self.settings, emulate=examples)
+        moving = dataclasses.replace(self.emulator(examples), problem=left)
+        kept, asked = Store(self.store.folder / f"without-{study}"), reweighted(left, self.evaluate)
+        draws, emulation = sample_on(moving, asked, self.normal, settings, say, kept)
         found = summary(draws, self.problem.names) | {"emulator": emulation._asdict()}
-        status = status_of(sampling_checks(found, self.settings))
+        status = status_of(sampling_checks(found, settings))
         row = {"by": "sampling", "status": status, "k": f"{emulation.pareto_k:.2f}"}
         row |= {"rhat": f"{found['rhat_max']:.4f}", "ess_bulk": f"{found['ess_bulk_min']:.0f}"}
         if status != "converged":
