@@ -60,6 +60,23 @@ def led(density: Density, lanes: Lane) -> Lane:
 def standard(
     curvature: Float[Array, "params params"], flattest: float = FLAT
 ) -> Float[Array, "params params"]:
-    """A matrix whose product with standard normal numbers has the covariance of a curvature."""
-    values, vectors = jnp.linalg.eigh(curvature)
-    return vectors / jnp.sqrt(jnp.maximum(values, flattest))
+    """A matrix whose product with standard normal numbers has the covariance of a curvature.
+
+    By Cholesky's factors, of which no pivot is below `flattest`, and without LAPACK: jaxlib 0.10 lends each
+    call of it for many matrices to the threads that run programs and waits for one, which two programs at
+    once may have between them.
+    """
+    places = jnp.arange(len(curvature))
+
+    def column(j: Array, lower: Array) -> Array:
+        rest = curvature[:, j] - lower @ lower[j]
+        pivot = jnp.sqrt(jnp.maximum(rest[j], flattest))
+        below = jnp.where(places > j, rest / pivot, 0.0)
+        return lower.at[:, j].set(jnp.where(places == j, pivot, below))
+
+    lower = jax.lax.fori_loop(0, len(places), column, jnp.zeros_like(curvature))
+
+    def row(i: Array, inverse: Array) -> Array:
+        return inverse.at[i].set(((places == i) - lower[i] @ inverse) / lower[i, i])
+
+    return jax.lax.fori_loop(0, len(places), row, jnp.zeros_like(curvature)).T
