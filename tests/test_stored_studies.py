@@ -7,7 +7,7 @@ from pkpd.records import load_sealed, load_study
 
 FILES = {path.stem: path for path in sorted(shipped("fits").glob("*/studies/*.toml"))}
 STORED = [name for name, path in FILES.items() if path.with_suffix(".json").is_file()]
-OPEN = {"bootstrap", "calibration", "calibration_control", "calibration_laplace", "influence"}
+OPEN = {"calibration", "calibration_control", "calibration_laplace", "influence"}
 
 
 def test_every_study_was_run_or_is_known_to_be_open():
@@ -26,3 +26,11 @@ def test_what_is_stored_is_whole_and_of_todays_question(stored, name):
     told = stored(name)
     assert told["items"] == load_study(FILES[name]).items
     assert FILES[name].with_suffix(".png").is_file()
+
+
+def test_refits_spread_as_the_posterior_does(stored):
+    """As far as it is normal: no standard deviation differs by a fifth."""
+    told = stored("bootstrap")
+    assert told["statuses"]["converged"] >= 0.99 * told["items"]
+    for row in told["parameters"]:
+        assert row["sd"] == pytest.approx(row["posterior_sd"], rel=0.2), row["parameter"]
