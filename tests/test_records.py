@@ -215,13 +215,6 @@ def test_evidence_without_counts(folder):
     assert "evidence: must hold a row with events" in found
 
 
-def test_evidence_of_no_weight(folder):
-    path = folder / "joint.toml"
-    path.write_text(path.read_text("utf-8") + "\n[weights]\nL1995_SCC = 0.0\n", "utf-8")
-    (found,) = faults(path)
-    assert "evidence: must hold an arm with a weight above 0, because there is nothing to fit" in found
-
-
 def test_kinds_of_response(folder):
     """Complete and partial responses of an arm are fitted together, and not as if they were independent."""
     evidence = folder / "arms.csv"

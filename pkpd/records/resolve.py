@@ -84,10 +84,10 @@ def _parts(question: Question) -> tuple[Problem, tuple[Arm, ...]]:
     tables: dict[By, Any] = {"study": question.studies, "histology": question.histologies}
     levels = read_levels(model, priors, tables, kept, findings)
     others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
-    told = [arm.weight for arm in question.arms if arm.numbers]
-    if question.arms and not any(weight > 0.0 for weight in told):
-        what = "an arm with a weight above 0" if told else "a row with events"
-        findings.add("evidence", f"must hold {what}, because there is nothing to fit", question.evidence)
+    if question.arms and not any(arm.numbers for arm in question.arms):
+        findings.add(
+            "evidence", "must hold a row with events, because there is nothing to fit", question.evidence
+        )
     findings.raise_if_any()
     problem = Problem(
         model=model,
