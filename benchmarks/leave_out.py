@@ -47,8 +47,10 @@ VARIANTS = ("joint", "no_potentiation", "exposure")
 EVIDENCE = "lissoni_network"
 KEPT = Path(".cache/fits")
 TABLE = shipped("fits") / EVIDENCE / "leave_out.csv"
-EXAMPLES = 2000, 4000  # for the emulator; the more where it turns out poor
-DRAWS = 600  # of each chain; the gates of the question hold
+EFFORTS = (
+    (2000, 600),
+    (4000, 1500),
+)  # examples for the emulator, and draws of each chain, until the gates hold
 EVERY = 2  # draw is scored
 FEWEST = 50  # draws that weights must be worth
 COLUMNS: tuple[str, ...] = (
@@ -88,8 +90,7 @@ class Variant:
         """From a question and its answer."""
         question, answer = load_answer(f"{EVIDENCE}/{name}")
         resolved = resolve(question)
-        settings = dataclasses.replace(question.settings, draws=DRAWS)
-        return cls(name, resolved.digest[:16], resolved.problem, settings, answer)
+        return cls(name, resolved.digest[:16], resolved.problem, question.settings, answer)
 
     @cached_property
     def evaluate(self) -> Evaluate:
@@ -131,26 +132,27 @@ class Variant:
     def sampled(self, study: str) -> Row:
         """The same from draws of the posterior without the study; no score where they fail a gate."""
         row: Row = {}
-        for examples in EXAMPLES:
+        for examples, draws in EFFORTS:
             print(f"{self.name} without {study}", flush=True)
-            row = self.sampled_by(study, examples)
-            if "emulator" not in row["status"]:
+            row = self.sampled_by(study, examples, draws)
+            if row["status"] == "converged":
                 break
         return row
 
-    def sampled_by(self, study: str, examples: int) -> Row:
-        """The same by an emulator that learnt from so many examples."""
-        left, settings = without(self.problem, study), dataclasses.replace(self.settings, emulate=examples)
+    def sampled_by(self, study: str, examples: int, draws: int) -> Row:
+        """The same by so many draws of each chain, with an emulator that learnt from so many examples."""
+        left = without(self.problem, study)
+        settings = dataclasses.replace(self.settings, emulate=examples, draws=draws)
         moving = dataclasses.replace(self.emulator(examples), problem=left)
         kept, asked = Store(self.store.folder / f"without-{study}"), reweighted(left, self.evaluate)
-        draws, emulation = sample_on(moving, asked, self.normal, settings, say, kept)
-        found = summary(draws, self.problem.names) | {"emulator": emulation._asdict()}
+        chains, emulation = sample_on(moving, asked, self.normal, settings, say, kept)
+        found = summary(chains, self.problem.names) | {"emulator": emulation._asdict()}
         status = status_of(sampling_checks(found, settings))
         row = {"by": "sampling", "status": status, "k": f"{emulation.pareto_k:.2f}"}
         row |= {"rhat": f"{found['rhat_max']:.4f}", "ess_bulk": f"{found['ess_bulk_min']:.0f}"}
         if status != "converged":
             return row
-        return row | _scored(score_left_out(self.problem, self.evaluate, study, draws.points[:, ::EVERY]))
+        return row | _scored(score_left_out(self.problem, self.evaluate, study, chains.points[:, ::EVERY]))
 
 
 def _scored(left: Left) -> Row:
