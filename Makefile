@@ -36,7 +36,7 @@ studies: $(VENV)/.installed                 # the solver's accuracy, every store
 	$(BIN)/python -m benchmarks.accuracy
 	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal --keep .cache/fits || failed=1; done; \
 	$(BIN)/python -m benchmarks.leave_out || failed=1; \
-	for study in $(STUDIES); do keep=.cache/studies/$$(basename $$study); \
+	for study in $(STUDIES); do keep=.cache/studies/$$study; \
 		$(BIN)/pkpd batch run $$study.toml --keep $$keep \
 		&& $(BIN)/pkpd batch collect $$study.toml --keep $$keep --seal --plot $$study.png || failed=1; done; exit $$failed
 

@@ -47,10 +47,8 @@ VARIANTS = ("joint", "no_potentiation", "exposure")
 EVIDENCE = "lissoni_network"
 KEPT = Path(".cache/fits")
 TABLE = shipped("fits") / EVIDENCE / "leave_out.csv"
-EFFORTS = (
-    (2000, 600),
-    (4000, 1500),
-)  # examples for the emulator, and draws of each chain, until the gates hold
+# Examples for the emulator, and draws of each chain: the next where a gate is missed.
+EFFORTS = (2000, 600), (4000, 1500)
 EVERY = 2  # draw is scored
 FEWEST = 50  # draws that weights must be worth
 COLUMNS: tuple[str, ...] = (

@@ -17,13 +17,18 @@ from pkpd.infer.mode import Mode
 from pkpd.infer.problem import Problem
 from pkpd.infer.refit import Around, Refit, refitter
 
+WITHOUT = "without "  # what stands before the name of what is left out
+WAYS = {"higher": 1.0, "lower": -1.0}  # where a prior may be centred
+
 
 def alternatives(problem: Problem) -> tuple[list[str], Item]:
     """All of them in words, and as items."""
     own, weights = own_item(problem), weights_of(problem)
-    left_out = {f"without {name}": np.where(mine, 0.0, weights) for name, mine in _parts(problem).items()}
+    left_out = {f"{WITHOUT}{name}": np.where(mine, 0.0, weights) for name, mine in _parts(problem).items()}
     steps = np.eye(len(problem.priors))
-    moved = {f"{name} {way}": sign * steps[i] for i, name in enumerate(problem.names) for way, sign in WAYS}
+    moved = {
+        f"{name} {way}": sign * steps[i] for i, name in enumerate(problem.names) for way, sign in WAYS.items()
+    }
     count = len(left_out) + len(moved)
     item = Item(
         jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), own.counts),
@@ -31,9 +36,6 @@ def alternatives(problem: Problem) -> tuple[list[str], Item]:
         jnp.array([*left_out.values()] + [weights] * len(moved)),
     )
     return [*left_out, *moved], item
-
-
-WAYS = (("higher", 1.0), ("lower", -1.0))  # where a prior may be centred
 
 
 def _parts(problem: Problem) -> dict[str, np.ndarray]:

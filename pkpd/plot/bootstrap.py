@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from pkpd.checks import Findings
-from pkpd.plot.style import BLUE, INK, ORANGE, PALE, describe, panels, styled
+from pkpd.plot.style import BLUE, INK, ORANGE, PALE, ROW, describe, name_rows, panels, styled
 
 PERCENT = (2.5, 50.0, 97.5)
-ROW = 0.26  # inches
 
 
 @styled
@@ -34,10 +33,8 @@ def plot_bootstrap(names: Sequence[str], refits: ArrayLike, draws: ArrayLike, mo
         axes.hlines(rows + shift, low, high, color=colour, lw=3.0, label=label)
         axes.plot(middle, rows + shift, ls="", marker="|", ms=7, mew=1.6, color=INK)
     axes.plot(np.asarray(mode, float), rows, ls="", marker="o", ms=3.5, color=INK, label="mode of the fit")
-    axes.set_yticks(rows, list(names))
-    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("prior standard deviations from the prior's centre (1)")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2)
+    name_rows(axes, names, 4)
     describe(
         figure,
         "How far may the estimates be off?",

@@ -6,13 +6,25 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pkpd.checks import fail
-from pkpd.plot.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, VERMILION, describe, panels, styled
+from pkpd.infer.influence import WITHOUT
+from pkpd.plot.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    ROW,
+    VERMILION,
+    describe,
+    name_rows,
+    panels,
+    styled,
+)
 
 Shifts = Sequence[tuple[str, Mapping[str, float]]]  # by alternative, of each parameter
 
 LOOKS = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (ORANGE, "D"), (INK, "v"), (GREY, "P"))
-WITHOUT = "without "
-ROW = 0.26  # inches
 
 
 @styled
@@ -36,10 +48,8 @@ def plot_influence(names: Sequence[str], shifts: Shifts) -> Figure:
         places = [moved.get(name, np.nan) for name in names]
         axes.plot(np.array(places), rows, ls="", marker=marker, ms=5, color=colour, label=label)
     axes.axvline(0.0, color=GREY, lw=0.8)
-    axes.set_yticks(rows, list(names))
-    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("shift of the mode (posterior standard deviations)")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)
+    name_rows(axes, names, 3)
     describe(
         figure,
         "What does each estimate rest on?",

@@ -4,6 +4,7 @@ References: Okabe M, Ito K. Color universal design, 2008, https://jfly.uni-koeln
 """
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, GREY, PALE = "#222222", "#6E6E6E", "#D9D9D9"
 WIDTH = 8.6
+ROW = 0.26  # inches, of a parameter that has a row
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": GREY,
@@ -56,6 +58,13 @@ def describe(figure: Figure, title: str, caption: str) -> None:
     figure.suptitle(title, x=0.01, ha="left")
     lines = textwrap.fill(" ".join(caption.split()), 140)
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=GREY)
+
+
+def name_rows(axes: Axes, names: Sequence[str], columns: int) -> None:
+    """Rows 0, 1, ... from the top by their names, and a legend of so many columns above them."""
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2)
 
 
 def say(axes: Axes, text: str) -> None:
