@@ -23,10 +23,10 @@ from scipy.optimize import minimize
 from pkpd.devices import configure, float64, in_threads, usable_cores
 from pkpd.files import written
 from pkpd.infer.bootstrap import replicate, replicates
-from pkpd.infer.emulated import WIDER, taught_at
+from pkpd.infer.emulated import taught_about
 from pkpd.infer.items import Item, log_density_of
 from pkpd.infer.mode import Mode, gradient_of
-from pkpd.infer.problem import Problem, compiled, evaluator
+from pkpd.infer.problem import Problem, compiled
 from pkpd.infer.refit import around_of, slope_of
 from pkpd.records import load_answer, resolve
 from pkpd.store import Store
@@ -91,10 +91,9 @@ def measured() -> dict[str, Any]:
     numbers = np.arange(cores * LANES)
     groups = [jnp.asarray(group) for group in np.split(numbers, cores)]
     spread = np.linalg.cholesky(np.linalg.inv(mode.hessian))
-    points = WIDER * np.random.default_rng(SEED).standard_normal((EXAMPLES, len(mode.point))) @ spread.T
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        emulator = taught_at(problem, evaluator(problem), mode.point + points, SEED, Store(Path(folder)))
+        emulator = taught_about(problem, mode.point, spread, EXAMPLES, SEED, Store(Path(folder)))
         learning = time.perf_counter() - begin
     gradient = gradient_of(problem)
 

@@ -27,7 +27,7 @@ from pkpd.infer.keep import Keep, Nowhere, same_density
 from pkpd.infer.laplace import Normal
 from pkpd.infer.nuts import BLOCK, LogDensity, kernel_of, potential_of, sample, whitening
 from pkpd.infer.predict import thin
-from pkpd.infer.problem import Evaluate, Problem
+from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import Settings
 
 Progress = Callable[[str, float], None]
@@ -123,13 +123,21 @@ def taught(
     return learnt()
 
 
-def taught_at(
-    problem: Problem, evaluate: Evaluate, points: Float[np.ndarray, "examples params"], seed: int, keep: Keep
+def taught_about(
+    problem: Problem,
+    centre: Float[np.ndarray, " params"],
+    spread: Float[np.ndarray, "params params"],
+    count: int,
+    seed: int,
+    keep: Keep,
 ) -> Emulator:
-    """The emulator of a problem, from examples at some points; `keep` holds what the model says there."""
-    name = f"examples-{len(points)}-{seed}"
+    """The emulator of a problem, from examples about a point, somewhat wider than normal numbers times
+    `spread`; `keep` holds what the model says there."""
+    name = f"examples-{count}-{seed}"
     kept = keep.read(name)
-    examples = Examples(kept[0], kept[1:]) if kept else _asked(problem, evaluate, points)
+    numbers = np.random.default_rng(seed).standard_normal((count, len(centre)))
+    points = centre + WIDER * numbers @ spread.T
+    examples = Examples(kept[0], kept[1:]) if kept else _asked(problem, evaluator(problem), points)
     if not kept:
         keep.write(name, [examples.points, *examples.seen])
     return learn(problem, coordinates_of(problem, seed), examples.points, examples.seen, seed)

@@ -18,13 +18,13 @@ from pkpd.infer.bulk import Chains, sample_many
 from pkpd.infer.bulk_normal import Normals, approximate_many
 from pkpd.infer.calibrate import Simulated, band, reduced, simulated, uniforms
 from pkpd.infer.diagnostics import Draws, pareto_k, smoothed, summary
-from pkpd.infer.emulated import WIDER, taught_at
+from pkpd.infer.emulated import taught_about
 from pkpd.infer.emulator import Emulator
 from pkpd.infer.gates import sampling_checks
 from pkpd.infer.items import check_redrawable
 from pkpd.infer.keep import Keep
 from pkpd.infer.laplace import TRUSTED
-from pkpd.infer.problem import Problem, compiled, evaluator
+from pkpd.infer.problem import Problem, compiled
 from pkpd.infer.settings import Settings
 from pkpd.records.resolve import load_question, resolve
 from pkpd.records.study import Study
@@ -48,9 +48,8 @@ class Calibration:
         """From a stored question; `keep` holds the examples from which an emulator learns."""
         problem = reduced_problem(study)
         check_redrawable(problem)
-        size = study.options["emulate"], len(problem.priors)
-        points = WIDER * np.random.default_rng(study.seed).standard_normal(size)
-        emulator = taught_at(problem, evaluator(problem), points, study.seed, keep)
+        size, count = len(problem.priors), study.options["emulate"]
+        emulator = taught_about(problem, np.zeros(size), np.eye(size), count, study.seed, keep)
         run = compiled(problem, partial(_sampled, study, emulator))
         return cls(study, problem, partial(run, problem.patients))
 

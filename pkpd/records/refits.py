@@ -8,11 +8,11 @@ import xarray
 
 from pkpd.infer.batch import STATUSES
 from pkpd.infer.bootstrap import replicates
-from pkpd.infer.emulated import WIDER, taught_at
+from pkpd.infer.emulated import taught_about
 from pkpd.infer.influence import influences
 from pkpd.infer.items import check_redrawable
 from pkpd.infer.keep import Keep
-from pkpd.infer.problem import Problem, evaluator
+from pkpd.infer.problem import Problem
 from pkpd.infer.refit import Refit
 from pkpd.records.answer import Answer, load_answer
 from pkpd.records.resolve import resolve
@@ -36,11 +36,8 @@ class Refits:
         if study.kind == "bootstrap":
             check_redrawable(problem)
         spread = np.linalg.cholesky(np.linalg.inv(mode.hessian))
-        random = np.random.default_rng(study.seed).standard_normal(
-            (study.options["emulate"], len(mode.point))
-        )
-        points = mode.point + WIDER * random @ spread.T
-        emulator = taught_at(problem, evaluator(problem), points, study.seed, keep)
+        count = study.options["emulate"]
+        emulator = taught_about(problem, mode.point, spread, count, study.seed, keep)
         return cls(problem, REFITS[study.kind](problem, mode, study.seed, emulator))
 
     def chunk(self, numbers: range, size: int) -> xarray.Dataset:

@@ -12,11 +12,11 @@ from scipy.stats import binom
 from pkpd.checks import InputError
 from pkpd.infer.batch import CONVERGED
 from pkpd.infer.bootstrap import replicates
-from pkpd.infer.emulated import taught_at
+from pkpd.infer.emulated import taught_about
 from pkpd.infer.items import check_redrawable, drawn, log_density_of, own_item
 from pkpd.infer.keep import Nowhere
 from pkpd.infer.mode import ascend, gradient_of, polish
-from pkpd.infer.problem import compiled, evaluator
+from pkpd.infer.problem import compiled
 from pkpd.likelihood.reports import Mean
 from tests.infer.test_levels import alive, made
 
@@ -56,8 +56,7 @@ def test_the_modes_of_replicates_spread_like_the_posterior(refitted):
 
 def test_an_emulator_leads_to_the_same_modes(refitted):
     problem, mode, refit = refitted
-    points = mode.point + 0.2 * np.random.default_rng(2).standard_normal((200, 1))
-    emulator = taught_at(problem, evaluator(problem), points, 1, Nowhere())
+    emulator = taught_about(problem, mode.point, 0.2 * np.eye(1), 200, 2, Nowhere())
     alone, led = refit(jnp.arange(300)), replicates(problem, mode, 7, emulator)(jnp.arange(300))
     assert (led.status == CONVERGED).all()
     spread = mode.hessian[0, 0] ** -0.5
