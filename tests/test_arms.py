@@ -112,6 +112,14 @@ def test_unreadable_files(tmp_path):
     (tmp_path / "latin.csv").write_bytes("study,é\n".encode("latin-1"))
     with pytest.raises(InputError, match="must be a readable UTF-8 text"):
         load_arms(tmp_path / "latin.csv")
+    (tmp_path / "nul.csv").write_text(GOOD.replace("S,", "S\0,"), "utf-8")
+    with pytest.raises(InputError, match="must be a readable UTF-8 text"):
+        load_arms(tmp_path / "nul.csv")
+
+
+def test_a_column_that_is_there_twice_is_the_only_fault(tmp_path):
+    (fault,) = faults(tmp_path, GOOD.replace("at\n", "at,n\n", 1).replace("Table 1\n", "Table 1,400\n"))
+    assert "must name each column once" in fault
 
 
 def test_a_short_row_hides_no_other_fault(tmp_path):

@@ -144,7 +144,7 @@ def test_faults_of_levels_and_weights(ask, extra, message):
 def test_overlap_counts_twice_only_when_it_is_said(ask):
     extra = '[weights]\n"B" = 1.0\n'
     (fault,) = faults(ask, extra)
-    assert "weight: must be at most 0.5 beside" in fault
+    assert "weights.B of the question: must be at most 0.5 beside" in fault
     assert "patients of pool p may count twice" in fault
     assert ask(extra + "overlap = true").problem.arms[2].weight == 1.0
 
@@ -210,9 +210,23 @@ def test_reports_reach_the_problem_in_its_units(ask):
 
 
 def test_an_output_that_is_not_there(ask):
-    rows = ["C,y,mean(effector.exces),25,,2.5,0.5,28 d,none,,,,Paper C 1990;1:1-2,Table 1"]
-    (fault,) = faults(ask, rows=rows)
-    assert 'must be the mean of an output of the model, but is "effector.exces". Did you mean' in fault
+    rows = [
+        "C,y,CR+PR,25,0,,,,none,,,,Paper C 1990;1:1-2,Table 1",
+        "C,y,mean(effector.exces),25,,2.5,0.5,28 d,none,,,,Paper C 1990;1:1-2,Table 1",
+        "C,y,mean(effector.excess),25,,2.5 mg,0.5,28 d,none,,,,Paper C 1990;1:1-2,Table 1",
+    ]
+    output, unit = faults(ask, rows=rows)
+    assert output.startswith("line 3, endpoint: must be the mean of an output of the model")
+    assert 'but is "effector.exces". Did you mean' in output
+    assert unit.startswith('line 4, endpoint: must be in a unit that converts to "1" ')
+
+
+def test_regimens_are_known_by_name_to_predictions_and_checked_though_nobody_has_them(ask):
+    named = f'[regimens]\nit = "{TREATED}"\n[predict]\nnew = {{ regimen = "it" }}\n'
+    (other,) = ask(named).others
+    assert len(other.events.amount) == 2
+    (fault,) = faults(ask, '[regimens]\nunused = "aldesleukin 3 MUI sc"\n')
+    assert fault.startswith("regimens.unused.regimen: must be a known unit")
 
 
 def test_no_data_leave_the_prior(ask):

@@ -58,6 +58,7 @@ def read_arm(rows: Sequence[Row], sourced: bool, findings: Findings) -> Draft:
         pool=first["pool"],
         excludes=tuple(dict.fromkeys(name for row in rows for name in excluded(row))),
         population=first["population"],
+        places={entry.name: row.place("endpoint") for row, entry in reversed(entries)},
     )
     return Draft(table, tuple(rows), entries, len(findings.faults) == start)
 

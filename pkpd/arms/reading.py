@@ -49,8 +49,12 @@ def read_arms(
 def _weighed(draft: Draft, weights: Mapping[str, float]) -> Draft:
     """An arm with the weight that is given for it, else for its study, else its own."""
     table = draft.table
-    weight = weights.get(table.full_name, weights.get(table.study, table.weight))
-    return dataclasses.replace(draft, table=dataclasses.replace(table, weight=weight))
+    name = next((name for name in (table.full_name, table.study) if name in weights), None)
+    if name is None:
+        return draft
+    places = {**table.places, "weight": f"weights.{name} of the question"}
+    table = dataclasses.replace(table, weight=weights[name], places=places)
+    return dataclasses.replace(draft, table=table)
 
 
 def check_arms(path: str | Path) -> list:

@@ -58,6 +58,8 @@ def _rows(path: Path, required: tuple[str, ...], findings: Findings) -> Iterator
         return
     header = [name.strip() for name in lines[0][1]]
     _check_header(header, required, findings)
+    if len(set(header)) < len(header):
+        return
     for number, cells in lines[1:]:
         if len(cells) != len(header):
             findings.add(f"line {number}", f"must have {len(header)} cells", len(cells))
@@ -82,6 +84,9 @@ def _text(path: Path, label: str) -> str:
     if path.stat().st_size > MAX_BYTES:
         raise fail("", f"must be at most {MAX_BYTES:,} bytes", path.stat().st_size, file=label)
     try:
-        return path.read_text("utf-8-sig")
+        text = path.read_text("utf-8-sig")
     except (UnicodeDecodeError, PermissionError) as error:
         raise fail("", f"must be a readable UTF-8 text ({error})", file=label) from error
+    if "\0" in text:
+        raise fail("", "must be a readable UTF-8 text (it has a character NUL)", file=label)
+    return text

@@ -104,7 +104,7 @@ def check_pools(
                     f"{chief.weight:g}, for patients of pool {arm.pool} may count twice"
                 )
                 hint = "Set weight, or in a question overlap = true in [weights] to count them knowingly."
-                findings.add(f"{arm.place}, weight", rule, arm.weight, hint)
+                findings.add(arm.place_of("weight"), rule, arm.weight, hint)
 
 
 def _treatment(arm: ArmTable) -> str:

@@ -1,6 +1,7 @@
 """What a table of arms says, as plain data: counts and reports of each arm."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
@@ -92,7 +93,8 @@ class ArmTable:
     """One arm of a study as the table states it.
 
     `weight` from 0 to 1 is the power-prior weight of the arm; `excludes` names studies, or arms as
-    `study/arm`, that contain the same patients; studies of one `pool` may share patients.
+    `study/arm`, that contain the same patients; studies of one `pool` may share patients. `places` are those
+    that are not in the arm's first line.
     """
 
     study: str
@@ -109,6 +111,11 @@ class ArmTable:
     pool: str = ""
     excludes: tuple[str, ...] = ()
     population: str = ""
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def place_of(self, what: str) -> str:
+        """Where an endpoint or a column is said, for messages."""
+        return self.places.get(what, f"{self.place}, {what}")
 
     @property
     def full_name(self) -> str:

@@ -18,7 +18,7 @@ from pkpd.likelihood.reports import AbstractReport, HazardRatio, KaplanMeier, Me
 from pkpd.likelihood.reports import Mean as MeanReport
 from pkpd.model import Model
 from pkpd.response.joint import Axis, Endpoint, axes_of
-from pkpd.simulation import bind, in_unit
+from pkpd.simulation import bind, in_unit, units_of
 from pkpd.units import UnitError
 
 JOINT = f"must count at most {MOST_AXES} outcomes for the joint likelihood, and several kinds of one at most"
@@ -41,11 +41,9 @@ class Reader:
 
 def read_evidence(reader: Reader, tables: Sequence[ArmTable], overlap: bool = False) -> list[Arm | None]:
     """An arm for each table, None where it is at fault; `overlap` allows patients to count twice."""
-    used = {table.regimen for table in tables}
     named = {
         name: bound(reader.model, f"regimens.{name}", text, reader.question)
         for name, text in reader.regimens.items()
-        if name in used
     }
     arms = [_arm(reader, table, tables, named) for table in tables]
     if not overlap:
@@ -85,7 +83,7 @@ def _arm(
 
 
 def _events(reader: Reader, table: ArmTable, named: Mapping[str, Events | None]) -> Events | None:
-    place = f"{table.place}, regimen"
+    place = table.place_of("regimen")
     if table.regimen in named:
         return named[table.regimen]
     if " " not in table.regimen and table.regimen != "none":
@@ -106,7 +104,8 @@ def _endpoint(reader: Reader, table: ArmTable, count: Count) -> Endpoint | None:
     if len(count.members) > 1 and owner is not None:
         return Endpoint(owner, kinds=count.members)
     hint = did_you_mean(count.outcome, known)
-    reader.evidence.add(table.place, "must be an outcome of the model", count.endpoint, hint)
+    place = table.place_of(count.endpoint)
+    reader.evidence.add(place, "must be an outcome of the model", count.endpoint, hint)
     return None
 
 
@@ -122,7 +121,8 @@ def _report(
     if isinstance(report, Mean):
         return _mean(reader, table, report)
     if not survives(reader.model):
-        reader.evidence.add(table.place, "must be a report that the model can make", report.endpoint)
+        place = table.place_of(report.endpoint)
+        reader.evidence.add(place, "must be a report that the model can make", report.endpoint)
         return None
     if isinstance(report, Curve):
         times = tuple(d * day for d in report.days)
@@ -143,14 +143,15 @@ def _ratio(table: ArmTable, report: Ratio, tables: Sequence[ArmTable], day: floa
 
 
 def _mean(reader: Reader, table: ArmTable, report: Mean) -> MeanReport | None:
-    model, day = reader.model, reader.model.units.day
+    model, day, place = reader.model, reader.model.units.day, table.place_of(report.endpoint)
     if report.output not in model.outputs:
         hint = did_you_mean(report.output, model.outputs)
-        reader.evidence.add(table.place, "must be the mean of an output of the model", report.output, hint)
+        reader.evidence.add(place, "must be the mean of an output of the model", report.output, hint)
         return None
     try:
         factor = 1.0 / float(in_unit(model, report.output, report.unit or "1", 1.0))
-    except UnitError as error:
-        reader.evidence.add(f"{table.place}, value", str(error), report.unit)
+    except UnitError:
+        own = dict(units_of(model))[report.output]
+        reader.evidence.add(place, f'must be in a unit that converts to "{own}"', report.unit)
         return None
     return MeanReport(day, report.output, report.days * day, report.value * factor, report.se * factor)

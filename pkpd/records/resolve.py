@@ -83,7 +83,10 @@ def _parts(question: Question) -> tuple[Problem, tuple[Arm, ...]]:
     kept = tuple(arm for arm in arms if arm is not None)
     tables: dict[By, Any] = {"study": question.studies, "histology": question.histologies}
     levels = read_levels(model, priors, tables, kept, findings)
-    others = [_other(model, name, text, arms, findings) for name, text in question.predict.items()]
+    others = [
+        _other(model, name, question.regimens.get(text, text), arms, findings)
+        for name, text in question.predict.items()
+    ]
     if question.arms and not any(arm.numbers for arm in question.arms):
         findings.add(
             "evidence", "must hold a row with events, because there is nothing to fit", question.evidence
