@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pkpd.catalogue import shipped
-from pkpd.infer.leave_out import reweighted, studies_of
 from pkpd.infer.laplace import TRUSTED
+from pkpd.infer.leave_out import reweighted, studies_of
 from pkpd.infer.problem import Evaluate, Problem, evaluator
 from pkpd.infer.settings import GATES
 from pkpd.likelihood.counts import clopper_pearson

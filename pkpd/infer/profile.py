@@ -1,9 +1,14 @@
-"""Profiles: the best that is possible where one parameter is held, of the posterior and the likelihood."""
+"""Profiles: the best that is possible where one parameter is held, of the posterior and the likelihood.
+
+The maximum of the likelihood is looked for once. No profile of the likelihood exceeds it, so that a climb
+that comes near it is over: of a parameter that the data do not inform most are, for others make up for it.
+"""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +19,11 @@ from pkpd.infer.mode import Gradient
 REACH = (1.0, 2.0, 3.0)  # posterior standard deviations from the mode
 FURTHER = 1.5  # times as far is the next place of a likelihood that has not fallen enough
 BOX = 4.0  # prior standard deviations, within which the likelihood's profile stays
-NEAR = 0.03  # slope, per standard deviation of the other parameters, where a climb ends
+NEAR = 0.01  # a climb ends where no slope along the other parameters, in standard deviations, exceeds this,
+GAIN, STEPS = 0.01, 2  # or where it has gained less in so many steps (the first climb in `FIRST`),
+FIRST = 5
+ENOUGH = 0.05  # or so far below the maximum of the likelihood
+MOST = 300  # steps of a climb
 DROP = 1.9207  # half the 95 % quantile of chi-square with one degree of freedom
 
 
@@ -35,6 +44,14 @@ class Curve(NamedTuple):
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
+class Top(NamedTuple):
+    """Where a climb ended, how high, and whether that is a top."""
+
+    point: Float[np.ndarray, " params"]
+    value: float
+    found: bool
+
+
 class Profile(NamedTuple):
     """Of one parameter, on the scale on which its prior is standard normal."""
 
@@ -42,26 +59,43 @@ class Profile(NamedTuple):
     likelihood: Curve
 
 
+def likeliest(
+    density: Gradient, mode: Float[np.ndarray, " params"], curvature: Float[np.ndarray, "params params"]
+) -> Top:
+    """The maximum of the likelihood in the box, looked for from the mode; arguments as those of `profile`.
+
+    The point is in the coordinates in which the box has no ends. Where the likelihood is flat it is not
+    followed for the last hundredths, which lead to corners that later climbs would have to leave.
+    """
+    likelihood, every = _likelihood(_posterior(density)), np.ones(len(mode), bool)
+    return _Climber(likelihood, every, _half_inverse(_flatter(curvature)), steps=FIRST).best(mode)
+
+
 def profile(
     density: Gradient,
     mode: Float[np.ndarray, " params"],
     curvature: Float[np.ndarray, "params params"],
     place: int,
+    top: Top,
 ) -> Profile:
     """Profiles of the parameter at a place.
 
     `density` gives the log posterior density on the prior's standard normal scale and its gradient,
-    `curvature` minus its Hessian at the mode. The likelihood's profile lets the other parameters go as far
-    as `BOX` prior standard deviations, because the data may leave some of them free; there it may be flat. It
-    is looked at until it has fallen by `DROP` on both sides, or to the end of the box.
+    `curvature` minus its Hessian at the mode, `top` is what `likeliest` finds. The likelihood's profile lets
+    the other parameters go as far as `BOX` prior standard deviations, because the data may leave some of them
+    free; there it may be flat. It is looked at until it has fallen by `DROP` on both sides, or to the end of
+    the box, and is known to about `ENOUGH`.
     """
-    inverse = np.linalg.inv(curvature)
-    sd = min(1.0, float(np.sqrt(max(inverse[place, place], 1e-6))))
-    posterior, flatter = _posterior(density), curvature - 0.95 * np.eye(len(mode))
+    variance = np.linalg.inv(curvature)[place, place]
+    sd, middle = min(1.0, float(np.sqrt(max(variance, 1e-6)))), float(np.clip(mode[place], -BOX, BOX))
+    others, posterior = np.arange(len(mode)) != place, _posterior(density)
+    half, flat = (_half_inverse(m[np.ix_(others, others)]) for m in (curvature, _flatter(curvature)))
+    ridge = -half @ half.T @ curvature[others, place]
     further = itertools.chain(REACH, (REACH[-1] * FURTHER**k for k in itertools.count(1)))
+    likelihood = _Climber(_likelihood(posterior, place), others, flat, top.value)
     return Profile(
-        _curve(posterior, mode, curvature, place, sd, REACH),
-        _curve(_likelihood(posterior, place), mode, flatter, place, sd, further),
+        _curve(_Climber(posterior, others, half), mode, ridge, middle, [sd * d for d in REACH]),
+        _curve(likelihood, top.point, np.zeros_like(ridge), middle, (sd * d for d in further)),
     )
 
 
@@ -73,74 +107,96 @@ def _posterior(density: Gradient) -> Objective:
     return posterior
 
 
-def _likelihood(posterior: Objective, place: int) -> Objective:
-    """The log likelihood of a point whose other parameters are pressed into the box."""
+def _likelihood(posterior: Objective, held: int | None = None) -> Objective:
+    """The log likelihood of a point whose parameters, but for one that is held, are pressed into the box."""
 
     def likelihood(u: np.ndarray) -> tuple[float, np.ndarray]:
-        others = np.arange(len(u)) != place
-        x = np.where(others, BOX * np.tanh(u / BOX), u)
+        pressed = np.array([place != held for place in range(len(u))])
+        x = np.where(pressed, BOX * np.tanh(u / BOX), u)
         value, slope = posterior(x)
-        stretch = np.where(others, 1.0 - np.tanh(u / BOX) ** 2, 1.0)
+        stretch = np.where(pressed, 1.0 - np.tanh(u / BOX) ** 2, 1.0)
         return value + 0.5 * float(x @ x), (slope + x) * stretch
 
     return likelihood
 
 
-def _curve(
-    objective: Objective, mode: np.ndarray, metric: np.ndarray, place: int, sd: float, reach: Iterable[float]
-) -> Curve:
-    """Climbs at places so many `sd` from the mode, outwards, from where a straight line leads: along the
-    ridge by the metric at first, then through the ends of the last two climbs."""
-    others = np.arange(len(mode)) != place
-    half = _half_inverse(metric[np.ix_(others, others)])
-    ridge = -half @ half.T @ metric[others, place]
+@dataclass(frozen=True)
+class _Climber:
+    """Climbs a function along the parameters that are `free`, and no higher than `most`; a climb is over that
+    gains less than `GAIN` in so many `steps`.
 
-    def climbed(point: np.ndarray, slope: np.ndarray, at: float) -> tuple[np.ndarray, float, bool]:
-        start = np.where(others, point, at)
-        start[others] += (at - point[place]) * slope
-        return _best(objective, start, others, half)
-
-    middle = float(np.clip(mode[place], -BOX, BOX))
-    top, *told = climbed(mode, ridge, middle)
-    known = {middle: told}
-    for side, distances in zip((sd, -sd), itertools.tee(reach), strict=True):
-        point, slope = top, ridge
-        for distance in distances:
-            at = float(np.clip(mode[place] + side * distance, -BOX, BOX))
-            fallen = known[float(point[place])][0] < max(value for value, _ in known.values()) - DROP
-            if at in known or (fallen and distance > REACH[-1]):
-                break
-            end, *known[at] = climbed(point, slope, at)
-            point, slope = end, (end - point)[others] / (at - point[place])
-    places = sorted(known)
-    value, found = (np.array(v) for v in zip(*(known[at] for at in places), strict=True))
-    return Curve(np.array(places), value - value.max(), found)
-
-
-def _best(
-    objective: Objective, point: np.ndarray, others: np.ndarray, half: np.ndarray
-) -> tuple[np.ndarray, float, bool]:
-    """The best point by the other parameters, its value, and whether it is one.
-
-    The other parameters move by `half @ w`, so that a normal density is as steep in all directions of `w`.
+    They move by `half @ w`, so that a normal density is as steep in all directions of `w`.
     """
-    from scipy.optimize import minimize
 
-    def at(w: np.ndarray) -> np.ndarray:
-        x = point.copy()
-        x[others] += half @ w
-        return x
+    objective: Objective
+    free: np.ndarray
+    half: np.ndarray
+    most: float = np.inf
+    steps: int = STEPS
 
-    def negative(w: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = objective(at(w))
-        return (-value, -slope[others] @ half) if np.isfinite(value) else (1e10, np.zeros(len(w)))
+    def best(self, start: np.ndarray) -> Top:
+        """The best point by the free parameters."""
+        from scipy.optimize import minimize
 
-    start = np.zeros(len(half))
-    if not len(half):
-        return point, -negative(start)[0], True
-    options = {"gtol": NEAR, "norm": 2.0, "maxiter": 300}
-    done = minimize(negative, start, jac=True, method="BFGS", options=options)
-    return at(done.x), -float(done.fun), bool(np.linalg.norm(done.jac) <= NEAR)
+        def at(w: np.ndarray) -> np.ndarray:
+            x = start.copy()
+            x[self.free] += self.half @ w
+            return x
+
+        def negative(w: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = self.objective(at(w))
+            return (-value, -slope[self.free] @ self.half) if np.isfinite(value) else (1e10, np.zeros(len(w)))
+
+        origin = np.zeros(len(self.half))
+        costs = [negative(origin)[0]]
+
+        def over() -> bool:
+            stalled = len(costs) > self.steps and costs[-1 - self.steps] - costs[-1] < GAIN
+            return not len(origin) or -costs[-1] >= self.most - ENOUGH or stalled
+
+        def step(intermediate_result: Any) -> None:
+            costs.append(float(intermediate_result.fun))
+            if over():
+                raise StopIteration
+
+        if over():
+            return Top(start, -costs[0], True)
+        options = {"gtol": NEAR, "ftol": 0.0, "maxcor": 20, "maxiter": MOST}
+        done = minimize(negative, origin, jac=True, method="L-BFGS-B", callback=step, options=options)
+        return Top(at(done.x), -float(done.fun), over() or bool(np.abs(done.jac).max() <= NEAR))
+
+
+def _curve(
+    climber: _Climber, begin: np.ndarray, ridge: np.ndarray, middle: float, distances: Iterable[float]
+) -> Curve:
+    """Climbs at a place and at distances from it, outwards, from where a straight line leads: along a ridge
+    at first, then through the ends of the last two climbs."""
+
+    def climbed(point: np.ndarray, slope: np.ndarray, at: float) -> Top:
+        start = np.where(climber.free, point, at)
+        start[climber.free] += (at - float(point[~climber.free][0])) * slope
+        return climber.best(start)
+
+    known = {middle: climbed(begin, ridge, middle)}
+    for side, steps in zip((1.0, -1.0), itertools.tee(distances), strict=True):
+        last, slope = middle, ridge
+        for number, distance in enumerate(steps):
+            at = float(np.clip(middle + side * distance, -BOX, BOX))
+            fallen = known[last].value < max(top.value for top in known.values()) - DROP
+            if at in known or (fallen and number >= len(REACH)):
+                break
+            known[at] = climbed(known[last].point, slope, at)
+            slope = (known[at].point - known[last].point)[climber.free] / (at - last)
+            last = at
+    places = sorted(known)
+    value = np.array([known[at].value for at in places])
+    highest = value.max() if np.isinf(climber.most) else max(climber.most, value.max())
+    return Curve(np.array(places), value - highest, np.array([known[at].found for at in places]))
+
+
+def _flatter(curvature: np.ndarray) -> np.ndarray:
+    """The curvature of the likelihood, hardly any where the data say nothing."""
+    return curvature - 0.95 * np.eye(len(curvature))
 
 
 def _half_inverse(matrix: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from pkpd.checks import Findings, did_you_mean
 from pkpd.devices import float64, in_threads
 from pkpd.infer.mode import gradient_of
-from pkpd.infer.profile import Curve, profile
+from pkpd.infer.profile import Curve, likeliest, profile
 from pkpd.records.answer import load_answer
 from pkpd.records.resolve import resolve
 
@@ -41,7 +41,7 @@ def profiles(
         def told(path: str) -> dict[str, Any]:
             say(f"profile of {path}", wanted.index(path) / len(wanted))
             place = problem.names.index(path)
-            both = profile(density, mode, curvature, place)
+            both = profile(density, mode, curvature, place, top)
             natural = problem.priors[place][1].natural
             return {
                 "unit": problem.unit(path),
@@ -50,7 +50,8 @@ def profiles(
                 "likelihood": _told(both.likelihood, natural),
             }
 
-        density(jnp.asarray(mode))  # compiled before the threads begin
+        say("the maximum of the likelihood", 0.0)
+        top = likeliest(density, mode, curvature)
         found = dict(zip(wanted, in_threads(told, wanted, ready=True), strict=True))
     return {"profiles": found, "fit": name}
 
