@@ -27,6 +27,7 @@ from pkpd.records import study as study_records
 from pkpd.records.batch import ledger_of
 from pkpd.records.bootstrapped import told
 from pkpd.records.calibrated import quantities, reduced_problem
+from pkpd.records.started import ends_of, in_words
 from pkpd.records.study import code_digest
 
 FIT = "lissoni1995/joint"
@@ -95,7 +96,7 @@ def test_a_study_is_cut_into_chunks(path):
         (
             "bootstrap",
             "botstrap",
-            'must be one of bootstrap, influence, calibration, but is "botstrap". Did you mean "bootstrap"?',
+            'influence, starts, calibration, but is "botstrap". Did you mean "bootstrap"?',
         ),
         ("schema = 1", "schema = 2", "schema: must be 1, but is 2."),
         ("chunk =", "chunks =", 'chunks: must be a known key, but is "chunks". Did you mean "chunk"?'),
@@ -188,6 +189,43 @@ def test_how_many_alternatives_there_are_is_not_asked(influenced):
     influenced.write_text(influenced.read_text("utf-8") + "items = 3\n", "utf-8")
     (fault,) = check_file(str(influenced))
     assert 'must be a known key, but is "items"' in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("below", "starts", "words"),
+    [
+        ((0.0, 0.002, 0.001), [3], "All climbs that converged ended at the stored mode."),
+        ((3.0, 0.0, 3.001), [1, 2], "2 ended elsewhere, the best 3.00 below the stored mode."),
+        (
+            (0.0, -0.5, 3.0),
+            [1, 1, 1],
+            "A climb ended 0.50 above the stored mode: fit anew.",
+        ),
+        ((1.0, 1.0, 1.0), [3], "No climb reached the stored mode."),
+        ((), [], "No climb converged."),
+    ],
+)
+def test_where_climbs_ended(below, starts, words):
+    ends = ends_of(np.array(below))
+    assert [end["starts"] for end in ends] == starts
+    assert in_words(ends) == words
+
+
+def test_a_study_of_starts(path):
+    path.write_text(TEXT.replace("bootstrap", "starts").replace("items = 50", "items = 3"), "utf-8")
+    study, folder = load_study(path), path.with_suffix(".study")
+    assert study.options == {}
+
+    def chunk(place):
+        reached = load_answer(FIT)[1].mode.log_density - np.array([0.0, 0.2, 0.0])
+        values = {"log_density": ("item", reached), "status": ("item", np.array([0, 0, 1]))}
+        return xarray.Dataset(values, {"item": np.arange(3)})
+
+    ledger_of(study, folder).fill(lambda: chunk, lambda done: None)
+    found = run("collect", path, "--plot", path.with_suffix(".png"))
+    assert "2 converged, 1 too many steps" in found.stdout
+    assert "1 ended elsewhere, the best 0.20 below the stored mode." in found.stdout
+    assert path.with_suffix(".png").stat().st_size > 10_000
 
 
 def test_collected_files_and_words(path, filled, tmp_path):

@@ -194,6 +194,13 @@ def _print_influence(study: "Study", told: dict[str, Any]) -> None:
     typer.echo(f"{told['words']}\n{DISCLAIMER}")
 
 
+def _print_starts(study: "Study", told: dict[str, Any]) -> None:
+    _print_head(study, told)
+    rows = [[f"{end['below']:.3f}", str(end["starts"])] for end in told["ends"]]
+    table("Where climbs that converged ended", ["below the mode", "starts"], rows)
+    typer.echo(f"{told['words']}\n{DISCLAIMER}")
+
+
 def _moved(shifts: dict[str, float]) -> str:
     return ", ".join(f"{name} {shift:+.2f}" for name, shift in [*shifts.items()][:MOST_MOVED]) or "-"
 
@@ -211,4 +218,5 @@ PRINTED = {
     "bootstrap": _print_bootstrap,
     "calibration": _print_calibration,
     "influence": _print_influence,
+    "starts": _print_starts,
 }

@@ -39,10 +39,13 @@ def of_coordinates(density: Density, coordinates: Coordinates) -> Density:
     return found
 
 
-def climbed(density: Density, lanes: Lane, width: int) -> Climbed:
+def climbed(density: Density, lanes: Lane, width: int, most: int = 200) -> Climbed:
     """The climb of each lane from its start, in its coordinates."""
-    starts = jnp.zeros_like(lanes.start)
-    return climb_many(lambda lane, z: density(lane.item, lane.point(z)), starts, lanes, width=width)
+
+    def inside(lane: Lane, z: Array) -> Array:
+        return density(lane.item, lane.point(z))
+
+    return climb_many(inside, jnp.zeros_like(lanes.start), lanes, width=width, most=most)
 
 
 def led(density: Density, lanes: Lane) -> Lane:

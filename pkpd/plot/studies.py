@@ -10,8 +10,10 @@ from pkpd.infer.calibrate import band
 from pkpd.plot.bootstrap import plot_bootstrap
 from pkpd.plot.calibration import plot_calibration
 from pkpd.plot.influence import plot_influence
+from pkpd.plot.starts import plot_starts
 from pkpd.records.calibrated import LEVEL, curves
 from pkpd.records.refits import fitted
+from pkpd.records.started import AGREE
 from pkpd.records.study import Study
 
 
@@ -37,4 +39,13 @@ def _influence(study: Study, found: xarray.Dataset, told: dict[str, Any]) -> Fig
     return plot_influence(fitted(study)[1].names, rows)
 
 
-_PICTURES = {"bootstrap": _bootstrap, "calibration": _calibration, "influence": _influence}
+def _starts(study: Study, found: xarray.Dataset, told: dict[str, Any]) -> Figure:
+    return plot_starts(found["log_density"].values, found["status"].values == CONVERGED, AGREE)
+
+
+_PICTURES = {
+    "bootstrap": _bootstrap,
+    "calibration": _calibration,
+    "influence": _influence,
+    "starts": _starts,
+}

@@ -138,7 +138,12 @@ def _work(study: Study, keep: Store) -> Work:
     return Refits.of(study, keep)
 
 
-TELLERS = {"bootstrap": "bootstrapped", "calibration": "calibrated", "influence": "influenced"}  # modules
+TELLERS = {  # modules
+    "bootstrap": "bootstrapped",
+    "calibration": "calibrated",
+    "influence": "influenced",
+    "starts": "started",
+}
 
 
 def _told(study: Study, found: "xarray.Dataset") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Refits of a stored fit: to data redrawn from its model, or to other evidence and other priors."""
+"""Refits of a stored fit: to data redrawn from its model, to other evidence and priors, from other starts."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,12 @@ from pkpd.infer.items import check_redrawable
 from pkpd.infer.keep import Keep
 from pkpd.infer.problem import Problem
 from pkpd.infer.refit import Refit
+from pkpd.infer.starts import climbs
 from pkpd.records.answer import Answer, load_answer
 from pkpd.records.resolve import resolve
 from pkpd.records.study import Study
 
-REFITS = {"bootstrap": replicates, "influence": influences}
+REFITS = {"bootstrap": replicates, "influence": influences, "starts": climbs}
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ class Refits:
         mode = answer.mode
         if study.kind == "bootstrap":
             check_redrawable(problem)
-        spread = np.linalg.cholesky(np.linalg.inv(mode.hessian))
-        count = study.options["emulate"]
-        emulator = taught_about(problem, mode.point, spread, count, study.seed, keep)
+        emulator, count = None, study.options.get("emulate")
+        if count:
+            spread = np.linalg.cholesky(np.linalg.inv(mode.hessian))
+            emulator = taught_about(problem, mode.point, spread, count, study.seed, keep)
         return cls(problem, REFITS[study.kind](problem, mode, study.seed, emulator))
 
     def chunk(self, numbers: range, size: int) -> xarray.Dataset:

@@ -13,6 +13,7 @@ from pkpd.records.fields import known, names, numbers, text
 KINDS: dict[str, dict[str, Any]] = {  # and their options
     "bootstrap": {"emulate": 2000},
     "influence": {"emulate": 2000},
+    "starts": {},
     "calibration": {
         "free": (),
         "method": "nuts",
@@ -61,7 +62,7 @@ class Study:
     @property
     def answered(self) -> bool:
         """Whether it is of the fit's answer, not of its question only."""
-        return self.kind in ("bootstrap", "influence")
+        return self.kind != "calibration"
 
 
 def is_study(path: Path) -> bool:
