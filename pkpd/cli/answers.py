@@ -190,7 +190,7 @@ def profile(
     else:
         columns = ["parameter", "unit", "mode", "likelihood's 95 %", "posterior's fall of 1.92"]
         rows = [_profile(name, one) for name, one in found["profiles"].items()]
-        table("Profiles (- : the data alone give no bound within the places looked at)", columns, rows)
+        table("Profiles (none: no bound within the places looked at)", columns, rows)
         typer.echo(DISCLAIMER)
     if plot:
         from pkpd.plot import plot_profile, save
@@ -207,5 +207,14 @@ def _found(one: dict[str, Any]) -> bool:
 
 
 def _profile(name: str, one: dict[str, Any]) -> list[object]:
-    spans = [" to ".join(number(end) for end in one[key]["ci95"]) for key in ("likelihood", "posterior")]
+    spans = [_interval(*one[key]["ci95"]) for key in ("likelihood", "posterior")]
     return [name, one["unit"], number(one["value"]), *spans]
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    """An interval, an end of which may be missing."""
+    if low is None and high is None:
+        return "none"
+    if low is None or high is None:
+        return f"below {number(high)}" if low is None else f"above {number(low)}"
+    return f"{number(low)} to {number(high)}"
