@@ -25,7 +25,7 @@ References: Johnson NL, Kotz S, Balakrishnan N. Discrete Multivariate Distributi
 
 from collections.abc import Sequence
 from functools import partial, reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ from scipy.special import betaincinv
 from scipy.special import gammaln as gammaln_static
 
 from pkpd.checks import Findings, fail
-from pkpd.likelihood.zero import absent, finite, log_sum, never, restore, times
+from pkpd.likelihood.zero import absent, finite, log_sum, log_sum_and_mean, never, restore, times
 
 Single = int | Int[Array, ""]
 Count = Single | Sequence[Single]
@@ -137,18 +137,56 @@ def _log_two_way(
 
     The group are at most `n` patients.
     """
-    patients, rows, columns = group[0], min(most[0], group[1]), min(most[1], group[1])
-    first, second, both = np.broadcast_arrays(*np.ogrid[: rows + 1, : columns + 1, : rows + 1])
-    cells = [second - both, first - both, both]
-    neither = patients - (first + second - both)
-    exists = (neither >= 0) & np.all(np.stack(cells) >= 0, axis=0)
-    log_ways = -sum(gammaln_static(np.maximum(k, 0) + 1.0) for k in cells)
-    xp = jnp if isinstance(patients, jax.Array) else np
-    log_ways -= xp.asarray(gammaln_static(np.arange(n + 1) + 1.0))[xp.clip(neither, 0, n)]
-    log_ways = xp.where(exists, log_ways, absent(log_table)).astype(log_table.dtype)
-    sizes = [xp.maximum(k, 0).astype(log_table.dtype) for k in (neither, *cells)]
-    terms = [size * log_p for size, log_p in zip(sizes, log_table.ravel(), strict=True)]
-    return log_sum(sum(terms, jnp.asarray(log_ways)), axis=-1)
+    rows, columns = (min(k, group[1]) for k in most)
+    return _two_way(_Sizes(rows, columns, n, isinstance(group[0], jax.Array)), log_table, group[0])
+
+
+class _Sizes(NamedTuple):
+    """The largest margins and group, and whether rows are computed one after the other: many tables at once
+    then stay in the processor's cache."""
+
+    rows: int
+    columns: int
+    patients: int
+    one_by_one: bool
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _two_way(sizes: _Sizes, log_table: Array, patients: Grid) -> Array:
+    return _with_both(sizes, log_table, patients)[0]
+
+
+@_two_way.defjvp
+def _(sizes: _Sizes, at: tuple[Array, Grid], change: tuple[Array, Any]) -> tuple[Array, Array]:
+    """Along each log probability the slope is the expected number of patients in its cell."""
+    log_table, patients = at
+    value, both = _with_both(sizes, log_table, patients)
+    first, second = np.ogrid[: sizes.rows + 1, : sizes.columns + 1]
+    expected = [patients - first - second + both, second - both, first - both, both]
+    slopes = [cell * along for cell, along in zip(expected, change[0].ravel(), strict=True)]
+    return value, sum(slopes, jnp.zeros_like(value))
+
+
+def _with_both(sizes: _Sizes, log_table: Array, patients: Grid) -> tuple[Array, Array]:
+    """Log F for all margins, and how many patients are expected to have both events."""
+    log_ways = -gammaln_static(np.arange(sizes.patients + 1) + 1.0).astype(log_table.dtype)
+    second, both = np.ogrid[: sizes.columns + 1, : sizes.rows + 1]
+    neither_p, second_p, first_p, both_p = log_table.ravel()
+
+    def cell(count: Any, log_p: Array) -> Array:
+        size = jnp.clip(count, 0, sizes.patients)
+        return size.astype(log_table.dtype) * log_p + jnp.asarray(log_ways)[size]
+
+    fixed = cell(second - both, second_p) + cell(both, both_p)
+
+    def row(first: Array) -> tuple[Array, Array]:
+        neither = patients - (first + second - both)
+        exists = (neither >= 0) & (second >= both) & (first >= both)
+        terms = fixed + cell(first - both, first_p) + cell(neither, neither_p)
+        return log_sum_and_mean(jnp.where(exists, terms, absent(log_table)), both)
+
+    firsts = jnp.arange(sizes.rows + 1)
+    return jax.lax.map(row, firsts) if sizes.one_by_one else jax.vmap(row)(firsts)
 
 
 def _convolved(

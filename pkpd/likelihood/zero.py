@@ -1,5 +1,7 @@
 """Log probabilities of zero, such that nothing that is multiplied, added or differentiated becomes NaN."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,15 +33,35 @@ def times(count: Float[Array, "..."], log_p: Float[Array, "..."]) -> Float[Array
 
 
 def log_sum(log_p: Float[Array, "..."], axis: int | tuple[int, ...] | None = None) -> Float[Array, "..."]:
-    """`log(sum(exp(log_p)))` of finite terms over `axis` (all by default).
+    """`log(sum(exp(log_p)))` of finite terms over `axis` (all by default)."""
+    top, shares = _shares(log_p, axis)
+    total = _total(shares, axis)
+    return jnp.log(total) + top.reshape(total.shape)
+
+
+def log_sum_and_mean(
+    log_p: Float[Array, "*rest terms"], values: Any
+) -> tuple[Float[Array, "*rest"], Float[Array, "*rest"]]:
+    """`log_sum` over the last axis, and the mean there of `values` with the terms as weights."""
+    top, shares = _shares(log_p, -1)
+    total = _total(shares, -1)
+    return jnp.log(total) + top[..., 0], jnp.sum(shares * values, axis=-1) / total
+
+
+def _shares(log_p: Array, axis: Any) -> tuple[Array, Array]:
+    """The largest term, and all as shares of it.
 
     A compiler may compute a term twice and round it differently. Next to `never` such a difference is no
     small number: the largest term is held at its own height, and its share at 1, whatever the rounding.
     """
     top = jax.lax.stop_gradient(jnp.max(log_p, axis=axis, keepdims=True))
     below = log_p - top
-    shares = jnp.sum(jnp.exp(_held(below, jnp.minimum(below, 0.0))), axis=axis)
-    return jnp.log(_held(shares, jnp.maximum(shares, 1.0))) + top.reshape(shares.shape)
+    return top, jnp.exp(_held(below, jnp.minimum(below, 0.0)))
+
+
+def _total(shares: Array, axis: Any) -> Array:
+    total = jnp.sum(shares, axis=axis)
+    return _held(total, jnp.maximum(total, 1.0))
 
 
 @jax.custom_jvp
