@@ -170,7 +170,8 @@ def _curve(
     climber: _Climber, begin: np.ndarray, ridge: np.ndarray, middle: float, distances: Iterable[float]
 ) -> Curve:
     """Climbs at a place and at distances from it, outwards, from where a straight line leads: along a ridge
-    at first, then through the ends of the last two climbs."""
+    at first, then through the ends of the last two climbs. Where the height of `begin` is known it is a place
+    too, between which and the others the curve falls."""
 
     def climbed(point: np.ndarray, slope: np.ndarray, at: float) -> Top:
         start = np.where(climber.free, point, at)
@@ -188,10 +189,11 @@ def _curve(
             known[at] = climbed(known[last].point, slope, at)
             slope = (known[at].point - known[last].point)[climber.free] / (at - last)
             last = at
+    if np.isfinite(climber.most):
+        known[float(BOX * np.tanh(begin[~climber.free][0] / BOX))] = Top(begin, climber.most, True)
     places = sorted(known)
     value = np.array([known[at].value for at in places])
-    highest = value.max() if np.isinf(climber.most) else max(climber.most, value.max())
-    return Curve(np.array(places), value - highest, np.array([known[at].found for at in places]))
+    return Curve(np.array(places), value - value.max(), np.array([known[at].found for at in places]))
 
 
 def _flatter(curvature: np.ndarray) -> np.ndarray:

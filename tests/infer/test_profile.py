@@ -50,6 +50,8 @@ def test_the_likelihood_alone():
     variance = np.linalg.inv(PRECISION)[0, 0]
     expected = -0.5 * (found.places - 0.3) ** 2 / variance
     assert found.drop == pytest.approx(expected, abs=ENOUGH)
+    assert found.drop.max() == 0.0
+    assert found.places[np.argmax(found.drop)] == pytest.approx(0.3, abs=0.05)  # the maximum is a place
 
 
 def test_a_parameter_that_the_data_do_not_know_is_flat_and_unbounded():
