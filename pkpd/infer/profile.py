@@ -2,11 +2,11 @@
 
 The maximum of the likelihood is looked for once. No profile of the likelihood exceeds it, so that a climb
 that comes near it is over: of a parameter that the data do not inform most are, for others make up for it.
+A climb that ends lower is begun again where the posterior's profile ended, and the higher end counts.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from pkpd.infer.mode import Gradient
 
-REACH = (1.0, 2.0, 3.0)  # posterior standard deviations from the mode
+REACH = np.array([1.0, 2.0, 3.0])  # posterior standard deviations from the mode
 FURTHER = 1.5  # times as far is the next place of a likelihood that has not fallen enough
 BOX = 4.0  # prior standard deviations, within which the likelihood's profile stays
 NEAR = 0.01  # a climb ends where no slope along the other parameters, in standard deviations, exceeds this,
@@ -25,6 +25,7 @@ FIRST = 5
 ENOUGH = 0.05  # or so far below the maximum of the likelihood
 MOST = 300  # steps of a climb
 DROP = 1.9207  # half the 95 % quantile of chi-square with one degree of freedom
+FALLEN = 2.0 * DROP  # a curve is followed no further
 
 
 class Curve(NamedTuple):
@@ -83,20 +84,24 @@ def profile(
     `density` gives the log posterior density on the prior's standard normal scale and its gradient,
     `curvature` minus its Hessian at the mode, `top` is what `likeliest` finds. The likelihood's profile lets
     the other parameters go as far as `BOX` prior standard deviations, because the data may leave some of them
-    free; there it may be flat. It is looked at until it has fallen by `DROP` on both sides, or to the end of
-    the box, and is known to about `ENOUGH`.
+    free; there it may be flat. It is looked at from its maximum until it has fallen on both sides, or to the
+    end of the box. Where it is nearly level it may be a tenth or two too low.
     """
     variance = np.linalg.inv(curvature)[place, place]
     sd, middle = min(1.0, float(np.sqrt(max(variance, 1e-6)))), float(np.clip(mode[place], -BOX, BOX))
     others, posterior = np.arange(len(mode)) != place, _posterior(density)
     half, flat = (_half_inverse(m[np.ix_(others, others)]) for m in (curvature, _flatter(curvature)))
     ridge = -half @ half.T @ curvature[others, place]
-    further = itertools.chain(REACH, (REACH[-1] * FURTHER**k for k in itertools.count(1)))
-    likelihood = _Climber(_likelihood(posterior, place), others, flat, top.value)
-    return Profile(
-        _curve(_Climber(posterior, others, half), mode, ridge, middle, [sd * d for d in REACH]),
-        _curve(likelihood, top.point, np.zeros_like(ridge), middle, (sd * d for d in further)),
-    )
+    climber = _Climber(posterior, others, half)
+    near = middle + sd * np.concatenate([-REACH, REACH])
+    ends = _ends(climber, middle, climber.held(mode, middle), ridge, np.clip(near, -BOX, BOX))
+
+    again = {at: np.where(others, _unpressed(end.point), at) for at, end in ends.items()}
+    likelihood = _Climber(_likelihood(posterior, place), others, flat, top.value, again=again)
+    far = REACH[-1] * FURTHER ** np.arange(1.0, np.log(2.0 * BOX / (REACH[-1] * sd)) / np.log(FURTHER) + 1.0)
+    places = np.concatenate([near, [middle], middle - sd * far, middle + sd * far])
+    level, begin = np.zeros_like(ridge), float(_pressed(top.point)[place])
+    return Profile(_curve(ends), _curve(_ends(likelihood, begin, top, level, np.clip(places, -BOX, BOX))))
 
 
 def _posterior(density: Gradient) -> Objective:
@@ -112,7 +117,7 @@ def _likelihood(posterior: Objective, held: int | None = None) -> Objective:
 
     def likelihood(u: np.ndarray) -> tuple[float, np.ndarray]:
         pressed = np.array([place != held for place in range(len(u))])
-        x = np.where(pressed, BOX * np.tanh(u / BOX), u)
+        x = np.where(pressed, _pressed(u), u)
         value, slope = posterior(x)
         stretch = np.where(pressed, 1.0 - np.tanh(u / BOX) ** 2, 1.0)
         return value + 0.5 * float(x @ x), (slope + x) * stretch
@@ -120,10 +125,19 @@ def _likelihood(posterior: Objective, held: int | None = None) -> Objective:
     return likelihood
 
 
+def _pressed(u: np.ndarray) -> np.ndarray:
+    return BOX * np.tanh(u / BOX)
+
+
+def _unpressed(x: np.ndarray) -> np.ndarray:
+    inside = np.clip(x / BOX, -0.999, 0.999)
+    return BOX * np.arctanh(inside)
+
+
 @dataclass(frozen=True)
 class _Climber:
     """Climbs a function along the parameters that are `free`, and no higher than `most`; a climb is over that
-    gains less than `GAIN` in so many `steps`.
+    gains less than `GAIN` in so many `steps`. Of what is held, `again` has other starts for some values.
 
     They move by `half @ w`, so that a normal density is as steep in all directions of `w`.
     """
@@ -133,6 +147,14 @@ class _Climber:
     half: np.ndarray
     most: float = np.inf
     steps: int = STEPS
+    again: Mapping[float, np.ndarray] = field(default_factory=dict)
+
+    def held(self, start: np.ndarray, at: float) -> Top:
+        """The best point of those in which the parameter that is not free is at a value."""
+        first = self.best(np.where(self.free, start, at))
+        if at not in self.again or first.value >= self.most - ENOUGH:
+            return first
+        return max(first, self.best(self.again[at]), key=lambda top: top.value)
 
     def best(self, start: np.ndarray) -> Top:
         """The best point by the free parameters."""
@@ -166,31 +188,26 @@ class _Climber:
         return Top(at(done.x), -float(done.fun), over() or bool(np.abs(done.jac).max() <= NEAR))
 
 
-def _curve(
-    climber: _Climber, begin: np.ndarray, ridge: np.ndarray, middle: float, distances: Iterable[float]
-) -> Curve:
-    """Climbs at a place and at distances from it, outwards, from where a straight line leads: along a ridge
-    at first, then through the ends of the last two climbs. Where the height of `begin` is known it is a place
-    too, between which and the others the curve falls."""
-
-    def climbed(point: np.ndarray, slope: np.ndarray, at: float) -> Top:
-        start = np.where(climber.free, point, at)
-        start[climber.free] += (at - float(point[~climber.free][0])) * slope
-        return climber.best(start)
-
-    known = {middle: climbed(begin, ridge, middle)}
-    for side, steps in zip((1.0, -1.0), itertools.tee(distances), strict=True):
-        last, slope = middle, ridge
-        for number, distance in enumerate(steps):
-            at = float(np.clip(middle + side * distance, -BOX, BOX))
-            fallen = known[last].value < max(top.value for top in known.values()) - DROP
-            if at in known or (fallen and number >= len(REACH)):
+def _ends(
+    climber: _Climber, begin: float, top: Top, slope: np.ndarray, places: np.ndarray
+) -> dict[float, Top]:
+    """Ends of climbs at places, outwards from where one is known and until the curve has fallen: each begins
+    where a straight line leads, along a slope at first, then through the ends of the last two climbs."""
+    known = {begin: top}
+    for side in (1.0, -1.0):
+        last, line = begin, slope
+        for at in sorted({float(at) for at in places if side * (at - begin) > 0.0}, key=lambda at: side * at):
+            start = known[last].point.copy()
+            start[climber.free] += (at - last) * line
+            known[at] = climber.held(start, at)
+            if known[at].value < max(one.value for one in known.values()) - FALLEN:
                 break
-            known[at] = climbed(known[last].point, slope, at)
-            slope = (known[at].point - known[last].point)[climber.free] / (at - last)
+            line = (known[at].point - known[last].point)[climber.free] / (at - last)
             last = at
-    if np.isfinite(climber.most):
-        known[float(BOX * np.tanh(begin[~climber.free][0] / BOX))] = Top(begin, climber.most, True)
+    return known
+
+
+def _curve(known: Mapping[float, Top]) -> Curve:
     places = sorted(known)
     value = np.array([known[at].value for at in places])
     return Curve(np.array(places), value - value.max(), np.array([known[at].found for at in places]))

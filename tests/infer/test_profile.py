@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pkpd.infer.profile import BOX, DROP, ENOUGH, Curve, likeliest, profile
+from pkpd.infer.profile import BOX, DROP, ENOUGH, Curve, Top, likeliest, profile
 
 
 def profiled(density, mode, curvature, place):
@@ -86,6 +86,25 @@ def test_a_likelihood_is_followed_to_where_it_has_fallen(centre):
     expected = [None if abs(end) > BOX else pytest.approx(end, abs=0.05) for end in ends]
     assert list(found.interval()) == expected
     assert found.places[np.argmax(found.drop)] == pytest.approx(centre, abs=0.7)
+
+
+def test_a_climb_in_a_side_valley_is_begun_again():
+    """Two ridges, the higher of which lies where the prior is low: from there the other is out of reach."""
+
+    def density(x):
+        far = 0.5 - 8.0 * (x[1] - 3.0) ** 2 - 2.0 * (x[0] - 1.0) ** 2
+        near = -8.0 * x[1] ** 2 - 2.0 * (x[0] + 1.0) ** 2
+        return jnp.logaddexp(far, near) - 0.5 * x @ x
+
+    mode = np.array([-0.8, 0.0])
+    curvature = -np.asarray(jax.hessian(density)(jnp.asarray(mode)))
+    top = Top(np.array([1.0, BOX * np.arctanh(3.0 / BOX)]), 0.5, True)
+    found = profile(jax.value_and_grad(density), mode, curvature, 0, top)
+    a = found.likelihood.places
+    expected = np.maximum(-2.0 * (a - 1.0) ** 2, -0.5 - 2.0 * (a + 1.0) ** 2)
+    assert (a < -0.5).sum() >= 3
+    assert (a > 0.5).sum() >= 3
+    assert found.likelihood.drop == pytest.approx(expected - expected.max(), abs=ENOUGH)
 
 
 def test_one_parameter():
