@@ -8,7 +8,7 @@ from typing import Any
 from pkpd.units import Substance, UnitSystem
 
 ASSUMED = "assumed"
-QUANTITIES = ("cmax", "tmax", "auc", "cavg", "ctrough", "thalf", "cmin", "css")
+QUANTITIES = ("cmax", "tmax", "auc", "cavg", "ctrough", "thalf", "cmin", "tmin", "css")
 KINDS = ("calibration", "independent")
 _Z95 = 1.959963984540054
 

@@ -7,9 +7,23 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import jax.numpy as jnp
 
-from pkpd.parameters import Scalar
+from pkpd.checks import fail
+from pkpd.parameters import Scalar, count_rule, counts, is_count
 
 Values = Mapping[str, Scalar]
+
+
+def saturation(ratio: Scalar, hill: Scalar) -> Scalar:
+    """`r^hill / (1 + r^hill)`, none below zero; its gradient is finite at `r = 0`."""
+    above = jnp.maximum(ratio, 0.0)
+    given = above > 0.0
+    power = jnp.where(given, jnp.where(given, above, 1.0) ** hill, 0.0)
+    return power / (1.0 + power)
+
+
+def numbered(word: str, count: int) -> tuple[str, ...]:
+    """Names of so many like states, from 1 on."""
+    return tuple(f"{word}{k}" for k in range(1, count + 1))
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,12 @@ class Component(eqx.Module):
     direct: ClassVar[tuple[str, ...]] = ()
     linear: ClassVar[tuple[str, ...]] = ()
     scale: ClassVar[Literal["fast", "slow"]] = "slow"
+
+    def __check_init__(self) -> None:
+        for name, (_, most) in counts(self).items():
+            value = getattr(self, name)
+            if not is_count(value, most):
+                raise fail(f"{type(self).__name__}.{name}", count_rule(most), value)
 
     def initial(self) -> dict[str, Scalar]:
         """States before any dose."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from pkpd.checks import Findings, did_you_mean
 from pkpd.component import Component, Values
+from pkpd.dosing.events import Entry
 from pkpd.parameters import Declaration, Scalar, declarations
 from pkpd.pk import AbstractAbsorption, AbstractDisposition
 from pkpd.population import CovariateEffect
@@ -43,7 +44,9 @@ class Model(eqx.Module):
     order: tuple[str, ...] = eqx.field(static=True)
     drugs: tuple[Drug, ...] = eqx.field(static=True)
     units: UnitSystem = eqx.field(static=True)
-    typical_lags: tuple[tuple[tuple[str, str], float], ...] = eqx.field(static=True, default=())
+    typical: tuple[tuple[tuple[str, str], tuple[tuple[float, float], ...]], ...] = eqx.field(
+        static=True, default=()
+    )
     covariates: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
     effects: dict[str, Scalar] = eqx.field(default_factory=dict)
     acting: tuple[CovariateEffect, ...] = eqx.field(static=True, default=())
@@ -175,24 +178,33 @@ class Model(eqx.Module):
         }
 
     def route(self, drug: str, route: str) -> tuple[AbstractAbsorption, str]:
-        """The absorption of a route and the path of the state that its doses enter."""
-        absorption = self.components[f"{drug}.{route}"]
-        assert isinstance(absorption, AbstractAbsorption)
-        if absorption.entry is not None:
-            return absorption, f"{drug}.{route}.{absorption.entry}"
+        """The absorption of a route and the state that its doses enter, the first if there are several."""
+        return _absorption(self.components, drug, route), self.entries(drug, route)[0].state
+
+    def entries(self, drug: str, route: str) -> tuple[Entry, ...]:
+        """By which states the doses of a route enter."""
         disposition = self.components[drug]
         assert isinstance(disposition, AbstractDisposition)
-        return absorption, f"{drug}.{disposition.central}"
+        inlets = _absorption(self.components, drug, route).inlets()
+        paths = (f"{drug}.{(i.state and f'{route}.{i.state}') or disposition.central}" for i in inlets)
+        typical = dict(self.typical)[drug, route]
+        return tuple(Entry(p, *i[1:], t) for p, i, t in zip(paths, inlets, typical, strict=True))
 
 
-def _lags(
+def _absorption(components: Mapping[str, Component], drug: str, route: str) -> AbstractAbsorption:
+    absorption = components[f"{drug}.{route}"]
+    assert isinstance(absorption, AbstractAbsorption)
+    return absorption
+
+
+def _typical(
     components: Mapping[str, Component], drugs: Sequence[Drug]
-) -> Iterator[tuple[tuple[str, str], float]]:
+) -> Iterator[tuple[tuple[str, str], tuple[tuple[float, float], ...]]]:
+    """Lag and duration of each inlet of each route."""
     for drug in drugs:
         for route in drug.routes:
-            absorption = components[f"{drug.name}.{route}"]
-            assert isinstance(absorption, AbstractAbsorption)
-            yield (drug.name, route), float(absorption.tlag)
+            inlets = _absorption(components, drug.name, route).inlets()
+            yield (drug.name, route), tuple((float(i.lag), float(i.lasts or 0.0)) for i in inlets)
 
 
 def _total(values: Sequence[Scalar]) -> Scalar:
@@ -248,7 +260,7 @@ def wire(
         order=order,
         drugs=tuple(drugs),
         units=units or UnitSystem(),
-        typical_lags=tuple(_lags(components, drugs)),
+        typical=tuple(_typical(components, drugs)),
         covariates=tuple(sorted((covariates or {}).items())),
         effects={effect.path: jnp.asarray(value, float) for effect, value in effects.items()},
         acting=tuple(effects),

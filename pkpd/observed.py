@@ -18,7 +18,7 @@ from pkpd.population import Patients
 from pkpd.simulation import individualise, units_of
 from pkpd.solve import ODE, AbstractSolver, ClosedForm
 from pkpd.solve.closed_form import nonlinear
-from pkpd.solve.doses import Told, entry_of, jumps_of_records
+from pkpd.solve.doses import Told, jumps_of_records, target_of
 from pkpd.solve.solver import clock, first_dose
 from pkpd.solve.timeline import Covariates, Timeline, merge
 
@@ -245,7 +245,7 @@ def _check_modelled(
     for code, symbol, missing in ((-1.0, "rate", np.inf), (-2.0, "duration", 0.0)):
         asked = (records.rate == code) & (where != "")
         for name in np.unique(where[asked]).tolist():
-            if bool(np.all(np.asarray(getattr(entry_of(model, name), symbol)) == missing)):
+            if bool(np.all(np.asarray(getattr(target_of(model, name), symbol)) == missing)):
                 rule = f"must not be {code:g}, because {name} states no {symbol}"
                 rows = np.flatnonzero(asked & (where == name))
                 _tell(records, rows, "rate", rule, findings, hint=f"Give the route a {symbol}.")
@@ -285,13 +285,15 @@ def _earlier(model: Model, records: Records, where: Shaped[np.ndarray, " all"]) 
     steady = (kind >= 0) & (records.ss > 0) & (records.ii > 0.0)
     for name in np.unique(where[steady]).tolist():
         rows = np.flatnonzero(steady & (where == name))
-        entry = entry_of(model, name)
-        lag, bioav, lasts = (np.max(np.asarray(v)) for v in (entry.lag, entry.bioav, entry.duration))
+        target = target_of(model, name)
+        each = [(e.lag, e.share, 0.0 if e.lasts is None else e.lasts) for e in target.entries]
+        lag, share, lasts = (max(float(np.max(v)) for v in column) for column in zip(*each, strict=True))
         given = records.rate[rows]
-        rate = np.where(given > 0.0, given, np.min(np.asarray(entry.rate)))
-        by_rate = records.amt[rows] * bioav / rate
+        rate = np.where(given > 0.0, given, np.min(np.asarray(target.rate)))
+        by_rate = records.amt[rows] * len(target.entries) * share / rate
         longest = {"rate": by_rate, "modelled rate": by_rate, "duration": records.dur[rows]}
-        longest["modelled duration"] = np.full(len(rows), lasts)
+        longest["modelled duration"] = np.full(len(rows), np.max(np.asarray(target.duration)))
+        longest["bolus"] = np.full(len(rows), lasts)
         lasting = np.select([kind[rows] == KINDS.index(k) for k in longest], list(longest.values()), 0.0)
         found[rows] = np.maximum(0.0, np.ceil((lag + lasting) / records.ii[rows]) - 1.0)
     return found

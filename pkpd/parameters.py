@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import equinox as eqx
 import jax
@@ -67,6 +67,27 @@ def parameter(
     if default is None:
         return eqx.field(metadata=metadata, kw_only=True)
     return eqx.field(metadata=metadata, default=default, kw_only=True)
+
+
+def count(meaning: str, most: int, default: int) -> Any:
+    """A component's field that is a number of like parts, from 1 to `most`; it is not estimated."""
+    return eqx.field(static=True, kw_only=True, default=default, metadata={"count": (meaning, most)})
+
+
+def counts(component: object) -> Mapping[str, tuple[str, int]]:
+    """Meaning and largest value of a component's or its class's counts by name."""
+    fields = dataclasses.fields(component)  # pyright: ignore[reportArgumentType]  (class or instance)
+    return {f.name: f.metadata["count"] for f in fields if "count" in f.metadata}
+
+
+def is_count(value: object, most: int) -> TypeGuard[int]:
+    """Whether a value is a whole number from 1 to `most`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def count_rule(most: int) -> str:
+    """The same in words, for error messages."""
+    return f"must be a whole number from 1 to {most}"
 
 
 def declarations(component: object) -> Mapping[str, Declaration]:

@@ -14,6 +14,9 @@ DIMENSIONS = (
     "amount*time/volume",
     "volume",
     "volume/time",
+    "volume/amount",
+    "volume/amount/time",
+    "1/volume",
     "length",
     "1/length",
 )

@@ -21,8 +21,10 @@ from pkpd.catalogue import (
     model_names,
     model_path,
     model_titles,
+    shipped,
 )
 from pkpd.catalogue.assembly import assemble
+from pkpd.catalogue.structures import COMPONENTS, OUTCOMES
 from pkpd.checks import InputError
 from pkpd.response import ExposureResponse, WeibullSurvival, WHOResponse
 from pkpd.units import to_system
@@ -371,3 +373,9 @@ def test_whatever_stands_in_a_file_a_fault_is_told_in_words(data: st.DataObject)
     except InputError as error:
         told = error.faults
     assert all(fault.place and fault.rule and len(str(fault)) < 1000 for fault in told)
+
+
+def test_the_page_of_models_lists_every_structure() -> None:
+    page = (Path(shipped("models")) / "README.md").read_text(encoding="utf-8")
+    names = COMPONENTS.exported() | OUTCOMES.exported()
+    assert [name for name in names if f"`{name}`" not in page] == []

@@ -84,7 +84,7 @@ def test_a_result_in_plain_json() -> None:
     assert all(isinstance(value, str | float | bool) for value in told.values())
 
 
-@pytest.mark.parametrize("drug", DRUGS)
+@pytest.mark.parametrize("drug", sorted(CARDS["neuroimmunotherapy"].drugs))
 def test_a_drug_is_the_same_in_a_disease(drug: str) -> None:
     """In another unit of time and of amount, beside another drug."""
     disease = "neuroimmunotherapy"
@@ -154,6 +154,8 @@ def reached(model: Model, drug: str, route: str) -> set[str]:
     """Outputs that a wire leads to, through any number of components, from where the dose enters."""
     done: set[str] = set()
     todo = {model.route(drug, route)[1].rpartition(".")[0]}
+    todo |= {owner for owner, _, sources in model.wires if f"{drug}.since" in sources}
+    todo &= set(model.components)
     while todo:
         done |= todo
         wired = {owner for owner, _, sources in model.wires for s in sources if s.rpartition(".")[0] in todo}

@@ -7,7 +7,7 @@ from pkpd.records import load_sealed, load_study
 
 FILES = {path.stem: path for path in sorted(shipped("fits").glob("*/studies/*.toml"))}
 STORED = [name for name, path in FILES.items() if path.with_suffix(".json").is_file()]
-OPEN = {"calibration", "calibration_control", "calibration_laplace", "influence", "starts"}
+OPEN = {"calibration_control", "calibration_laplace", "influence", "starts"}
 
 
 def test_every_study_was_run_or_is_known_to_be_open():
@@ -26,6 +26,14 @@ def test_what_is_stored_is_whole_and_of_todays_question(stored, name):
     told = stored(name)
     assert told["items"] == load_study(FILES[name]).items
     assert FILES[name].with_suffix(".png").is_file()
+
+
+def test_posteriors_are_calibrated(stored):
+    told = stored("calibration")
+    assert told["sets"] == told["items"] == 200
+    assert told["calibrated"]
+    assert len(told["quantities"]) == 15
+    assert all(0.9 <= row["held95"] <= 0.99 for row in told["quantities"])
 
 
 def test_refits_spread_as_the_posterior_does(stored):

@@ -76,7 +76,7 @@ def _read_fact(
 
 def _dimension(quantity: str, output: str) -> str:
     """The dimension of a summary of an output."""
-    if quantity in ("tmax", "thalf"):
+    if quantity in ("tmax", "tmin", "thalf"):
         return "time"
     return _AREA.get(output, f"{output}*time") if quantity == "auc" else output
 

@@ -11,7 +11,7 @@ from typing import Any
 from pkpd.card import ASSUMED, Quantity, Source
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing.terms import hours
-from pkpd.parameters import Declaration
+from pkpd.parameters import Declaration, count_rule, is_count
 from pkpd.units import Substance, UnitError, UnitSystem, dimension_of, factor, to_system
 
 Convert = Callable[[str], tuple[str, float]]
@@ -79,6 +79,15 @@ class Sheet:
             self.fault(key, "must be finite")
             return None
         return value
+
+    def count(self, key: str, most: int) -> int | None:
+        """A whole number from 1 to a largest one."""
+        value = self.table.get(key)
+        if is_count(value, most):
+            return value
+        if key in self.table:
+            self.fault(key, count_rule(most))
+        return None
 
     def pair(self, key: str) -> tuple[float, float] | None:
         """Two numbers in ascending order."""

@@ -103,7 +103,7 @@ def read_settings(sheet: Sheet, structure: type[Any], system: UnitSystem) -> dic
     for name, spec in settings_of(structure).items():
         if spec.default is dataclasses.MISSING:
             sheet.need(name)
-        value = _read_setting(sheet, name, spec.type, system) if name in sheet.table else None
+        value = _read_setting(sheet, name, spec, system) if name in sheet.table else None
         if value is not None:
             found[name] = value
         elif spec.default is dataclasses.MISSING:
@@ -111,9 +111,11 @@ def read_settings(sheet: Sheet, structure: type[Any], system: UnitSystem) -> dic
     return found
 
 
-def _read_setting(sheet: Sheet, name: str, kind: Any, system: UnitSystem) -> Any:
-    if kind is float:
+def _read_setting(sheet: Sheet, name: str, spec: dataclasses.Field[Any], system: UnitSystem) -> Any:
+    if "count" in spec.metadata:
+        return sheet.count(name, spec.metadata["count"][1])
+    if spec.type is float:
         return sheet.duration(name, system)
-    if kind is not str:
+    if spec.type is not str:
         return sheet.durations(name, system)
     return sheet.choice(name, _CHOICES[name]) if name in _CHOICES else sheet.text(name)

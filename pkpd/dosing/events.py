@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -132,6 +133,9 @@ class Jumps(eqx.Module):
 
     `time`, `amount`, `rate` [jumps, patients]; an infusion is two jumps of the rate. At one time jumps of a
     smaller `order` come first, those of none last. What is `absent` [jumps, patients] is not a dose.
+    `nominal` are the times of the typical patient, of which `delay` differs between patients: what the model
+    adds to the time of the dose. Jumps of one `route` and delay keep their order in time. Without `infused`
+    all rates are 0.
     """
 
     time: Float[Array, "jumps patients"]
@@ -140,6 +144,8 @@ class Jumps(eqx.Module):
     state: tuple[str, ...] = eqx.field(static=True)
     route: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
     nominal: tuple[float, ...] = eqx.field(static=True, default=())
+    delay: tuple[float, ...] = eqx.field(static=True, default=())
+    infused: bool = eqx.field(static=True, default=True)
     order: Float[Array, "jumps patients"] | None = None
     absent: Bool[Array, "jumps patients"] | None = None
 
@@ -147,49 +153,76 @@ class Jumps(eqx.Module):
 Route = tuple[str, str]
 
 
+class Entry(NamedTuple):
+    """Where a `share` of a route's doses enters, `lag` after they are given, over a time that it `lasts`
+    where that is stated and the dose does not say; and both numbers of the typical patient."""
+
+    state: str
+    share: Scalar
+    lag: Scalar
+    lasts: Scalar | None
+    typical: tuple[float, float]
+
+
 def _columns(v: Array) -> Array:
     """What belongs to doses as [doses, patients]."""
     return v if v.ndim == 2 else v[:, None]
 
 
-def jumps_of(
-    events: Events,
-    entry: Mapping[Route, str],
-    lag: Mapping[Route, Scalar],
-    bioav: Mapping[Route, Scalar],
-    typical_lag: Mapping[Route, float],
-    patients: int,
-) -> Jumps:
-    """Lag delays a dose, bioavailability scales it; an infusion of given duration keeps its duration."""
-    columns: list[list[Array]] = [[], [], []]
-    state, routes, nominal = [], [], []
-    places: list[int] = []
-
-    def add(at: Scalar, jump: Scalar, change: Scalar, route: Route, plan: np.ndarray) -> None:
-        for values, value in zip(columns, (at, jump, change), strict=True):
-            values.append(jnp.broadcast_to(value, (len(plan), patients)))
-        state.extend([entry[route]] * len(plan))
-        routes.extend([route] * len(plan))
-        nominal.extend(plan.tolist())
-
+def jumps_of(events: Events, entries: Mapping[Route, Sequence[Entry]], patients: int) -> Jumps:
+    """What doses do by the entries of their routes; an infusion of given duration keeps its duration."""
+    blocks: list[_Block] = []
     alike: dict[tuple[Route, bool], list[int]] = {}
     for i, route in enumerate(events.route):
         alike.setdefault((route, bool(events.lasting[i])), []).append(i)
     for (route, infused), doses in alike.items():
-        index = np.array(doses)
-        places.extend([*doses, *doses] if infused else doses)
-        late, share = (jnp.broadcast_to(v[route], (1, patients)) for v in (lag, bioav))
-        start, absorbed = events.time[index, None] + late, _columns(events.amount)[index] * share
-        plan = np.array(events.nominal)[index] + typical_lag[route]
-        if not infused:
-            add(start, absorbed, 0.0, route, plan)
-            continue
-        lasts = events.duration[index, None]
-        add(start, 0.0, absorbed / lasts, route, plan)
-        add(start + lasts, 0.0, -absorbed / lasts, route, plan + np.array(events.lasting)[index])
+        for entry in entries[route]:
+            blocks += _blocks(events, np.array(doses), route, entry, infused)
+    shape = [(len(b.dose), patients) for b in blocks]
     empty = jnp.zeros((0, patients))
-    stack = [jnp.concatenate(v) if v else empty for v in columns]
+    columns = zip(*((b.time, b.amount, b.rate) for b in blocks), strict=True) if blocks else ((), (), ())
+    time, amount, rate = (
+        jnp.concatenate([empty, *map(jnp.broadcast_to, values, shape)]) for values in columns
+    )
     absent = None
     if events.given is not None:
-        absent = jnp.broadcast_to(~_columns(events.given)[np.array(places, int)], stack[0].shape)
-    return Jumps(*stack, state=tuple(state), route=tuple(routes), nominal=tuple(nominal), absent=absent)
+        places = np.concatenate([b.dose for b in blocks] or [np.zeros(0, int)])
+        absent = jnp.broadcast_to(~_columns(events.given)[places], time.shape)
+    each = [(b, float(n)) for b in blocks for n in b.nominal]
+    state, route, delay = (tuple(getattr(b, name) for b, _ in each) for name in ("state", "route", "delay"))
+    nominal = tuple(n for _, n in each)
+    infused = any(b.infused for b in blocks)
+    return Jumps(time, amount, rate, state, route, nominal, delay, infused, absent=absent)
+
+
+class _Block(NamedTuple):
+    """Jumps of some doses [doses, patients]."""
+
+    time: Array
+    amount: Scalar
+    rate: Scalar
+    dose: np.ndarray
+    state: str
+    route: Route
+    nominal: np.ndarray
+    delay: float
+    infused: bool
+
+
+def _blocks(events: Events, dose: np.ndarray, route: Route, entry: Entry, infused: bool) -> list[_Block]:
+    """What doses that are alike do by one entry: an amount, or a rate that begins and ends."""
+    late, share = (jnp.reshape(v, (1, -1)) for v in (entry.lag, entry.share))
+    start, absorbed = events.time[dose, None] + late, _columns(events.amount)[dose] * share
+    lag, long = entry.typical
+    plan = np.array(events.nominal)[dose] + lag
+    if not infused and entry.lasts is None:
+        return [_Block(start, absorbed, 0.0, dose, entry.state, route, plan, lag, False)]
+    if infused:
+        lasts, end = events.duration[dose, None], plan + np.array(events.lasting)[dose]
+        long = 0.0
+    else:
+        lasts, end = jnp.reshape(jnp.asarray(entry.lasts), (1, -1)), plan + long
+    return [
+        _Block(start, 0.0, absorbed / lasts, dose, entry.state, route, plan, lag, True),
+        _Block(start + lasts, 0.0, -absorbed / lasts, dose, entry.state, route, end, lag + long, True),
+    ]

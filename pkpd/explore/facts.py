@@ -135,7 +135,7 @@ class Typical:
         """A fact's quantity of its output over its window, in the fact's unit."""
         times, states = course.sample(fact.start, fact.until, even=fact.quantity == "thalf")
         found = self._measure(self._parameters, times, states, course.first, fact.output, fact.quantity)
-        since = fact.start if fact.quantity == "tmax" else 0.0
+        since = fact.start if fact.quantity in ("tmax", "tmin") else 0.0
         return (float(found) - since) / fact.factor
 
     def _between(

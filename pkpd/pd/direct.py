@@ -1,8 +1,6 @@
 """Effects that follow their inputs at once."""
 
-import jax.numpy as jnp
-
-from pkpd.component import Component, Port, Values
+from pkpd.component import Component, Port, Values, saturation
 from pkpd.parameters import Scalar, parameter
 
 
@@ -25,10 +23,53 @@ class SigmoidEmax(Emax):
     hill: Scalar = parameter("Hill coefficient", "1")
 
     def output(self, x: Values, u: Values) -> dict[str, Scalar]:
-        ratio = jnp.maximum(u["c"], 0.0) / self.ec50
-        given = ratio > 0.0
-        power = jnp.where(given, jnp.where(given, ratio, 1.0) ** self.hill, 0.0)
-        return {"effect": self.emax * power / (1.0 + power)}
+        return {"effect": self.emax * saturation(u["c"] / self.ec50, self.hill)}
+
+
+class Imax(Component):
+    """`effect = -imax c / (ic50 + c)`: an inhibition, for what is multiplied by `1 + effect`."""
+
+    imax: Scalar = parameter("maximal inhibition", "1", "unit")
+    ic50: Scalar = parameter("concentration of half the maximal inhibition", "amount/volume")
+    inputs = {"c": Port("amount/volume")}
+    outputs = {"effect": "1"}
+    direct = ("c",)
+
+    def output(self, x: Values, u: Values) -> dict[str, Scalar]:
+        return {"effect": -self.imax * u["c"] / (self.ic50 + u["c"])}
+
+
+class SigmoidImax(Imax):
+    """`effect = -imax c^hill / (ic50^hill + c^hill)`; its gradient is finite at `c = 0`."""
+
+    hill: Scalar = parameter("Hill coefficient", "1")
+
+    def output(self, x: Values, u: Values) -> dict[str, Scalar]:
+        return {"effect": -self.imax * saturation(u["c"] / self.ic50, self.hill)}
+
+
+class Linear(Component):
+    """`effect = slope c`."""
+
+    slope: Scalar = parameter("effect per concentration", "volume/amount", "real")
+    inputs = {"c": Port("amount/volume")}
+    outputs = {"effect": "1"}
+    direct = ("c",)
+
+    def output(self, x: Values, u: Values) -> dict[str, Scalar]:
+        return {"effect": self.slope * u["c"]}
+
+
+class Response(Component):
+    """What is measured follows an effect at once: `level = e0 (1 + effect)`."""
+
+    e0: Scalar = parameter("level without effect", "*")
+    inputs = {"effect": Port("1")}
+    outputs = {"level": "*"}
+    direct = ("effect",)
+
+    def output(self, x: Values, u: Values) -> dict[str, Scalar]:
+        return {"level": self.e0 * (1.0 + u["effect"])}
 
 
 class Potentiation(Component):

@@ -13,13 +13,14 @@ class AbstractDisposition(Component):
     The reciprocals of volumes are taken before they meet a state, because a division by state and node costs
     more than all the rest of the arithmetic.
 
-    Inputs: `rate` (from the routes), `clearance` (added to `cl`, for instance by a receptor) and
-    `factor` (multiplies `cl`, for instance an induced enzyme).
+    Inputs: `rate` (from the routes), `production` (what the body makes itself), `clearance` (added to `cl`,
+    for instance by a receptor) and `factor` (multiplies `cl`, for instance an induced enzyme).
     """
 
     central: ClassVar[str] = "central_amount"
     inputs = {
         "rate": Port("amount/time", 0.0),
+        "production": Port("amount/time", 0.0),
         "clearance": Port("volume/time", 0.0),
         "factor": Port("1", 1.0),
     }
@@ -30,13 +31,13 @@ class AbstractDisposition(Component):
 class OneCompartment(AbstractDisposition):
     """`A' = rate - (cl factor + clearance) A / v`, concentration `A / v`."""
 
-    cl: Scalar = parameter("clearance", "volume/time")
+    cl: Scalar = parameter("clearance", "volume/time", "nonnegative")
     v: Scalar = parameter("volume", "volume")
     states = ("central_amount",)
 
     def derivative(self, x: Values, u: Values) -> dict[str, Scalar]:
         cleared = (self.cl * u["factor"] + u["clearance"]) * self.output(x, u)["central"]
-        return {"central_amount": u["rate"] - cleared}
+        return {"central_amount": u["rate"] + u["production"] - cleared}
 
     def output(self, x: Values, u: Values) -> dict[str, Scalar]:
         return {"central": x["central_amount"] * (1.0 / self.v)}
@@ -45,19 +46,21 @@ class OneCompartment(AbstractDisposition):
 class AbstractMammillary(AbstractDisposition):
     """A central compartment and peripheral ones that exchange with it alone."""
 
-    cl: Scalar = parameter("clearance", "volume/time")
+    cl: Scalar = parameter("clearance", "volume/time", "nonnegative")
     vc: Scalar = parameter("central volume", "volume")
     q: Scalar = parameter("inter-compartmental clearance", "volume/time", "nonnegative")
     vp: Scalar = parameter("peripheral volume", "volume")
 
     @abstractmethod
     def peripherals(self) -> tuple[tuple[Scalar, Scalar], ...]:
-        """Inter-compartmental clearance and volume of each peripheral compartment, as in `states`."""
+        """Inter-compartmental clearance and volume of each peripheral compartment."""
 
     def derivative(self, x: Values, u: Values) -> dict[str, Scalar]:
         central = self.output(x, u)["central"]
-        change = {"central_amount": u["rate"] - (self.cl * u["factor"] + u["clearance"]) * central}
-        for state, (q, vp) in zip(self.states[1:], self.peripherals(), strict=True):
+        cleared = (self.cl * u["factor"] + u["clearance"]) * central
+        change = {"central_amount": u["rate"] + u["production"] - cleared}
+        for k, (q, vp) in enumerate(self.peripherals(), 1):
+            state = f"peripheral{k}_amount"
             exchange = q * (central - x[state] * (1.0 / vp))
             change["central_amount"] = change["central_amount"] - exchange
             change[state] = exchange

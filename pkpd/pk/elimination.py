@@ -1,6 +1,8 @@
 """Elimination that is not a constant clearance."""
 
-from pkpd.component import Component, Port, Values
+import jax.numpy as jnp
+
+from pkpd.component import Component, Port, Values, saturation
 from pkpd.parameters import Scalar, parameter
 
 
@@ -23,3 +25,38 @@ class TargetMediated(Component):
     def output(self, x: Values, u: Values) -> dict[str, Scalar]:
         free = 1.0 / (self.kss + u["c"])
         return {"clearance": self.kint * u["r"] * free, "occupancy": u["c"] * free}
+
+
+class MichaelisMenten(Component):
+    """Saturable elimination: `clearance = vmax / (km + c)`, beside the linear `cl` of the disposition.
+
+    References: Wagner JG. J Pharmacokinet Biopharm 1973;1:103-121, doi 10.1007/BF01059625.
+    """
+
+    vmax: Scalar = parameter("largest rate of elimination", "amount/time", "nonnegative")
+    km: Scalar = parameter("concentration of half of it", "amount/volume")
+    inputs = {"c": Port("amount/volume")}
+    outputs = {"clearance": "volume/time"}
+    direct = ("c",)
+
+    def output(self, x: Values, u: Values) -> dict[str, Scalar]:
+        return {"clearance": self.vmax / (self.km + u["c"])}
+
+
+class TimeVarying(Component):
+    """Clearance that drifts over a treatment: `factor = exp(emax s^hill / (t50^hill + s^hill))`.
+
+    `s` is the time since the first dose; a negative `emax` is a fall.
+
+    References: Bajaj G, et al. CPT Pharmacometrics Syst Pharmacol 2017;6:58-66, doi 10.1002/psp4.12143.
+    """
+
+    emax: Scalar = parameter("largest change of the logarithm", "1", "real")
+    t50: Scalar = parameter("time of half of it", "time")
+    hill: Scalar = parameter("Hill coefficient", "1", default=1.0)
+    inputs = {"since": Port("time")}
+    outputs = {"factor": "1"}
+    direct = ("since",)
+
+    def output(self, x: Values, u: Values) -> dict[str, Scalar]:
+        return {"factor": jnp.exp(self.emax * saturation(u["since"] / self.t50, self.hill))}

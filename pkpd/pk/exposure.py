@@ -41,6 +41,11 @@ def tmax(times: Times, c: Profiles) -> Values:
     return _peak(jnp.asarray(times), jnp.asarray(c))[0]
 
 
+def tmin(times: Times, c: Profiles) -> Values:
+    """Time of the smallest value, by a parabola as in `cmax`."""
+    return _peak(jnp.asarray(times), -jnp.asarray(c))[0]
+
+
 def cavg(times: Times, c: Profiles) -> Values:
     """Average over the times: the area over the time that it takes."""
     return auc(times, c) / jnp.asarray(times[-1] - times[0])

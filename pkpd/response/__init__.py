@@ -2,7 +2,12 @@
 
 from pkpd.response.binary import ExposureResponse, PerformanceStatus
 from pkpd.response.outcome import AbstractOutcome, AbstractRecord, AbstractSurvival, Course
-from pkpd.response.survival import WeibullSurvival
+from pkpd.response.survival import (
+    ExponentialSurvival,
+    GompertzSurvival,
+    LogLogisticSurvival,
+    WeibullSurvival,
+)
 from pkpd.response.visits import WHOResponse
 
 __all__ = [
@@ -10,7 +15,10 @@ __all__ = [
     "AbstractRecord",
     "AbstractSurvival",
     "Course",
+    "ExponentialSurvival",
     "ExposureResponse",
+    "GompertzSurvival",
+    "LogLogisticSurvival",
     "PerformanceStatus",
     "WHOResponse",
     "WeibullSurvival",

@@ -4,17 +4,14 @@ A block of states that exchange amounts has real loss rates `l_1 >= l_2 >= l_3`,
 
     exp(A t) = I g(l_1) + (l_1 + A) g(l_1, l_2) + (l_1 + A)(l_2 + A) g(l_1, l_2, l_3)
 
-holds, with `g` the divided differences below. In this order no matrix has a negative entry. Where a block
-feeds another, matrices are multiplied and lists of rates joined. So all terms are positive, small amounts are
-as exact as large ones, and rates may coincide, in value and in gradient.
+holds, with `g` the divided differences of `pkpd.solve.divided`. In this order no matrix has a negative entry.
+Where a block feeds another, matrices are multiplied and lists of rates joined. So all terms are positive,
+small amounts are as exact as large ones, and rates may coincide, in value and in gradient.
 
-References: Higham NJ. Functions of Matrices. SIAM 2008, doi 10.1137/1.9780898717778 (Newton's form);
-McCurdy A, Ng KC, Parlett BN. Math Comp 1984;43:501-528, doi 10.1090/S0025-5718-1984-0758198-0 (`g`).
+References: Higham NJ. Functions of Matrices. SIAM 2008, doi 10.1137/1.9780898717778 (Newton's form).
 """
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -23,84 +20,14 @@ from jax import Array
 from jax.lax import fori_loop, stop_gradient
 
 from pkpd.model import Model
+from pkpd.solve.divided import divided_difference, divisor
 from pkpd.solve.structure import Block
 
 State = dict[str, Array]
 Matrix = dict[tuple[str, str], Array]
 Path = tuple[int, ...]
 
-_NEAR, _TERMS = 1.0, 12  # the series is used up to this spread of rates times time; its rest is below 1e-15
 _ROUNDS = 32  # of the search for a rate; it needs 17 where rates spread over seven decades
-
-
-def divided_difference(rates: tuple[Array, ...], time: Array) -> Array:
-    """`g`, `(-1)^n` times the divided difference of `exp(-x time)` at `n + 1` rates.
-
-    It is the amount in the last of `n + 1` first-order states at `time` after a unit amount entered the
-    first, with all transfer coefficients one. Those of runs of ordered rates are found from shorter runs, or
-    from a series where the rates hardly differ.
-    """
-    low, *others = _in_order(rates)
-    above = (jnp.zeros_like(low), *(r - low for r in others))
-    found = [jnp.exp(-r * time) for r in above]
-    for size in range(2, len(rates) + 1):
-        runs = [above[i : i + size] for i in range(len(found) - 1)]
-        found = [
-            _run(run, first, last, time) for run, (first, last) in zip(runs, pairwise(found), strict=True)
-        ]
-    return jnp.exp(-low * time) * found[0]
-
-
-def _run(rates: tuple[Array, ...], first: Array, last: Array, time: Array) -> Array:
-    """From the same without the last and without the first of some ordered rates."""
-    gap = rates[-1] - rates[0]
-    near = gap * time < _NEAR
-    far = (first - last) / jnp.where(near, 1.0, gap)
-    scale = stop_gradient(((rates[0] + rates[-1]) / 2.0, _divisor(gap)))
-    return jnp.where(near, _close(rates, scale, jnp.where(near, time, 0.0)), far)
-
-
-@jax.custom_jvp
-def _close(rates: tuple[Array, ...], scale: tuple[Array, Array], time: Array) -> Array:
-    """By complete homogeneous symmetric polynomials of the distances from a middle, in a unit.
-
-    Middle and unit are arbitrary, so that nothing depends on them.
-    """
-    middle, unit = scale
-    sums: list[Array] = [jnp.ones(())] + [jnp.zeros(())] * _TERMS
-    for rate in rates:
-        distance = (middle - rate) / unit
-        for k in range(1, _TERMS + 1):
-            sums[k] = sums[k] + distance * sums[k - 1]
-    order, series = len(rates) - 1, jnp.zeros(())
-    for k, v in reversed(list(enumerate(sums))):
-        series = series * (unit * time) + v / float(math.factorial(order + k))
-    return time**order * jnp.exp(-middle * time) * series
-
-
-@_close.defjvp
-def _close_derivative(at: tuple, change: tuple) -> tuple[Array, Array]:
-    """By a rate, it is the negative of the same with that rate twice."""
-    rates, scale, time = at
-    found = _close(rates, scale, time)
-    entering = _close(rates[1:], scale, time) if len(rates) > 1 else jnp.zeros(())
-    slope = (entering - rates[0] * found) * change[2]
-    for rate, tangent in zip(rates, change[0], strict=True):
-        slope = slope - _close((*rates, rate), scale, time) * tangent
-    return found, slope
-
-
-def _in_order(rates: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Sorted by comparisons of neighbours, elementwise."""
-    found = list(rates)
-    for end in range(len(found) - 1, 0, -1):
-        for i in range(end):
-            found[i], found[i + 1] = _sorted(found[i], found[i + 1])
-    return tuple(found)
-
-
-def _sorted(a: Array, b: Array) -> tuple[Array, Array]:
-    return jnp.where(a < b, a, b), jnp.where(a < b, b, a)
 
 
 class Way(NamedTuple):
@@ -288,7 +215,7 @@ def _mean_loss(amounts: tuple[Array, ...], losses: tuple[Array, ...]) -> Array:
     """The rate at which amounts leave that keep their proportions."""
     total = sum(amounts[1:], amounts[0])
     lost = sum(v * loss for v, loss in zip(amounts, losses, strict=True))
-    return lost / _divisor(total)
+    return lost / divisor(total)
 
 
 class _Edge(NamedTuple):
@@ -317,8 +244,8 @@ def _edge(side: float, loss: Array, p: _Leaf, q: _Leaf) -> _Edge:
     z = fori_loop(0, _ROUNDS, lambda _, z: fixed.step(z)[0], fixed.start())
     z, *_ = given.step(z)
     z, away, coupling = given.step(z)
-    share = jnp.where(coupling > 0.0, near.coupling / _divisor(coupling), 1.0)
-    gaps, pulls = (z, z + given.apart), (away * share, far.coupling / _divisor(z + given.apart))
+    share = jnp.where(coupling > 0.0, near.coupling / divisor(coupling), 1.0)
+    gaps, pulls = (z, z + given.apart), (away * share, far.coupling / divisor(z + given.apart))
     by_leaf = [(jnp.where(first, a, b), jnp.where(first, b, a)) for a, b in (gaps, pulls)]
     return _Edge(near.rate - side * z, z, *by_leaf)
 
@@ -343,12 +270,12 @@ class _Search(NamedTuple):
 
     def start(self) -> Array:
         """The smaller of two upper bounds, the tangents at zero and at infinity."""
-        none, all_ = (_roots(*self._tangent(w, _divisor(self.apart)))[0] for w in (0.0, 1.0))
+        none, all_ = (_roots(*self._tangent(w, divisor(self.apart)))[0] for w in (0.0, 1.0))
         return jnp.where((self.apart > 0.0) & (none < all_), none, all_)
 
     def step(self, z: Array) -> tuple[Array, Array, Array]:
         """The next `z`, then `z + offset` and `coupling`."""
-        whole = _divisor(z + self.apart)
+        whole = divisor(z + self.apart)
         offset, coupling = self._tangent(z / whole, whole)
         return *_roots(offset, coupling), coupling
 
@@ -363,12 +290,7 @@ class _Search(NamedTuple):
 def _roots(offset: Array, coupling: Array) -> tuple[Array, Array]:
     """The positive `z` with `z (z + offset) = coupling`, and `z + offset`."""
     square = offset**2 + 4.0 * coupling
-    root = jnp.where(square > 0.0, jnp.sqrt(_divisor(square)), 0.0)
+    root = jnp.where(square > 0.0, jnp.sqrt(divisor(square)), 0.0)
     larger = (jnp.where(offset > 0.0, offset, -offset) + root) / 2.0
-    smaller = coupling / _divisor(larger)
+    smaller = coupling / divisor(larger)
     return jnp.where(offset > 0.0, smaller, larger), jnp.where(offset > 0.0, larger, smaller)
-
-
-def _divisor(value: Array) -> Array:
-    """One where it is not positive."""
-    return jnp.where(value > 0.0, value, 1.0)

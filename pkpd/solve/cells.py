@@ -11,7 +11,7 @@ from jax import Array
 
 from pkpd.dosing.events import Events, Jumps
 
-REACH = 20.0  # a dose is looked for until so many typical lags after it was given
+REACH = 20.0  # a jump is looked for until so many typical delays after its dose was given
 ROOM = 0.1  # days by which a dose may differ from its nominal time, for instance because it is traced
 NEAR = 1e-9  # days, or shares of a cell; a time so close to another is the same
 
@@ -88,18 +88,12 @@ class Plan(NamedTuple):
     jumps: tuple[tuple[int, ...], ...]
 
 
-def plan_of(
-    events: Events,
-    jumps: Jumps,
-    times: Sequence[float],
-    lags: Mapping[tuple[str, str], float],
-    grading: Grading,
-) -> Plan:
+def plan_of(events: Events, jumps: Jumps, times: Sequence[float], grading: Grading) -> Plan:
     """The cells up to the last wanted time: days around doses, longer ones elsewhere; cut at wanted times."""
     day = grading.day
     wanted = np.unique(np.asarray(times, float))
     nominal = np.asarray(jumps.nominal)
-    typical = np.array([lags.get(route, 0.0) for route in jumps.route])
+    typical = np.asarray(jumps.delay)
     fixed = events.fixed
     room = 0.0 if fixed else ROOM * day
     given = nominal - typical
@@ -109,18 +103,19 @@ def plan_of(
     for j in range(len(nominal)):
         for cell in range(first[j], min(last[j], len(held) - 1) + 1):
             held[cell].append(j)
+    alike = list(zip(jumps.state, jumps.route, jumps.delay, strict=True))
     kinds: dict[tuple, Kind] = {}
     kind = []
     for cell, inside in enumerate(held):
-        inside.sort(key=lambda j: (jumps.state[j], jumps.route[j], nominal[j], j))
+        inside.sort(key=lambda j: (*alike[j], nominal[j], j))
         begin, length = start[cell], start[cell + 1] - start[cell]
         before = nominal < begin - NEAR * day
         since = float((begin - nominal)[before].min(initial=1e3 * day))
         offset = [round(float(nominal[j] - begin) / day, 9) for j in inside]
-        panels = _panels(inside, nominal - begin, typical, jumps.route, length, since, grading)
+        panels = _panels(inside, nominal - begin, typical, jumps, length, since, grading)
         key = (
             round(length / day, 9),
-            tuple((jumps.route[j], jumps.state[j], o) for j, o in zip(inside, offset, strict=True)),
+            tuple((*alike[j], o) for j, o in zip(inside, offset, strict=True)),
             panels,
         )
         key += (round(since / day, 9) if panels[0] > 1 else 0.0, -1 if fixed or not inside else cell)
@@ -133,7 +128,7 @@ def _panels(
     inside: Sequence[int],
     offset: np.ndarray,
     typical: np.ndarray,
-    routes: Sequence[tuple[str, str]],
+    jumps: Jumps,
     length: float,
     since: float,
     grading: Grading,
@@ -142,7 +137,7 @@ def _panels(
     ordered = sorted(inside, key=lambda j: offset[j])
     at = [0.0, *(float(np.clip(offset[j], 0.0, length)) for j in ordered), float(length)]
     lag = [0.0, *(typical[j] for j in ordered), 0.0]
-    route = [None, *(routes[j] for j in ordered), None]
+    route = [None, *((jumps.route[j], jumps.delay[j]) for j in ordered), None]
     found = []
     for k in range(len(at) - 1):
         spread = 0.0 if route[k] == route[k + 1] and route[k] else max(lag[k], lag[k + 1])

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from pkpd.dosing.events import Jumps
+from pkpd.dosing.events import Entry, Jumps
 from pkpd.dosing.slots import KINDS, Group, Layout
 from pkpd.model import Model
 from pkpd.parameters import Scalar
@@ -35,12 +35,10 @@ class Told(eqx.Module):
         return jax.tree.map(lambda v: jnp.take_along_axis(v, place, 0), self)
 
 
-class Entry(NamedTuple):
-    """Where doses go, and the lag, bioavailability, rate and duration there."""
+class Target(NamedTuple):
+    """By which states doses enter, and the rate and the duration that they may leave to the model."""
 
-    state: str
-    lag: Scalar = 0.0
-    bioav: Scalar = 1.0
+    entries: tuple[Entry, ...]
     rate: Scalar = np.inf
     duration: Scalar = 0.0
 
@@ -56,12 +54,13 @@ class _Block(NamedTuple):
     absent: Array
 
 
-def entry_of(model: Model, target: str) -> Entry:
-    """The entry of a route, `drug.route`, or of a state."""
-    if target in model.states:
-        return Entry(target)
-    part, state = model.route(*target.rsplit(".", 1))
-    return Entry(state, part.tlag, part.bioav, part.rate, part.duration)
+def target_of(model: Model, name: str) -> Target:
+    """What a route, `drug.route`, or a state says of doses."""
+    if name in model.states:
+        return Target((Entry(name, 1.0, 0.0, None, (0.0, 0.0)),))
+    drug, _, route = name.rpartition(".")
+    part, _ = model.route(drug, route)
+    return Target(model.entries(drug, route), part.rate, part.duration)
 
 
 def jumps_of_records(
@@ -87,9 +86,30 @@ def _of_group(
     place, absent = jnp.asarray(group.place), jnp.asarray(group.absent)
     rows = jax.tree.map(lambda v: jnp.asarray(v)[None] if jnp.ndim(v) else v, model)
     own = rows.under({c: jnp.take_along_axis(v, place, 0) for c, v in covariates.items()})
-    at, entry = told.at(place), entry_of(own, group.target)
-    dose = _dose(entry, group, at)
-    now, order = at.time - told.time[:1], jnp.asarray(place, float)
+    target, at = target_of(own, group.target), told.at(place)
+    shares = [entry.share for entry in target.entries]
+    each = [1.0] if len(shares) == 1 else [share / sum(shares) for share in shares]
+    slots = _Slots(at, at.time - told.time[:1], jnp.asarray(place, float), absent)
+    return [
+        block
+        for entry, part in zip(target.entries, each, strict=True)
+        for block in _by_entry(own, group, slots, entry, _dose(target, entry, part, group, at), settle)
+    ]
+
+
+class _Slots(NamedTuple):
+    """What the records of a group's slots say [slots, spans]: numbers, the time in the span, the order."""
+
+    told: Told
+    now: Array
+    order: Array
+    absent: Array
+
+
+def _by_entry(
+    own: Model, group: Group, slots: _Slots, entry: Entry, dose: Repeated, settle: Settle
+) -> list[_Block]:
+    at, now, order, absent = slots
     zero = jnp.zeros_like(now)
     if group.role == "steady":
         found = settle(own, entry.state, dose)
@@ -98,10 +118,10 @@ def _of_group(
     alone = jnp.where((dose.lag > 0.0) | (jnp.asarray(group.copy) > 0), _ALONE, order)
     past = (begin <= now) if group.role == "earlier" else jnp.zeros_like(absent)
     blocks = []
-    if "bolus" in group.kinds:
+    if "bolus" in group.kinds and entry.lasts is None:
         amount = jnp.where(absent | past, 0.0, dose.amount)
         blocks.append(_Block(entry.state, begin, amount, zero, alone, absent))
-    if group.kinds != ("bolus",):
+    if group.kinds != ("bolus",) or entry.lasts is not None:
         felt, rate = jnp.where(past, now, begin), jnp.where(absent, 0.0, dose.rate)
         end = begin + dose.duration
         end = jnp.where(
@@ -112,11 +132,12 @@ def _of_group(
     return blocks
 
 
-def _dose(entry: Entry, group: Group, at: Told) -> Repeated:
-    """The numbers of a group's doses [slots, spans]: an amount, or a rate for a duration."""
+def _dose(target: Target, entry: Entry, part: Scalar, group: Group, at: Told) -> Repeated:
+    """The numbers of a group's doses by an entry [slots, spans]: an amount, or a rate for a duration; `part`
+    of a rate takes this entry."""
     one = jnp.ones_like(at.amt)
     kind = {name: jnp.asarray(group.kind) == KINDS.index(name) for name in group.kinds}
-    amount, lag, interval = at.amt * entry.bioav, one * entry.lag, jnp.where(at.ii > 0.0, at.ii, 1.0)
+    amount, lag, interval = at.amt * entry.share, one * entry.lag, jnp.where(at.ii > 0.0, at.ii, 1.0)
     found = {"bolus": 0.0 * one, "rate": 0.0 * one, "duration": 0.0 * one}
 
     def add(name: str, **values: Array) -> None:
@@ -125,16 +146,19 @@ def _dose(entry: Entry, group: Group, at: Told) -> Repeated:
 
     for name in group.kinds:
         mine = kind[name]
-        if name == "bolus":
+        if name == "bolus" and entry.lasts is None:
             add(name, bolus=amount)
+        elif name == "bolus":
+            lasts = jnp.where(mine, jnp.asarray(entry.lasts), 1.0)
+            add(name, rate=amount / lasts, duration=lasts)
         elif name == "constant":
-            add(name, rate=at.rate)
+            add(name, rate=part * at.rate)
             lag = jnp.where(mine, 0.0, lag)
         elif name.endswith("rate"):
-            rate = jnp.where(mine, at.rate if name == "rate" else one * entry.rate, 1.0)
+            rate = jnp.where(mine, part * (at.rate if name == "rate" else one * target.rate), 1.0)
             add(name, rate=rate, duration=amount / rate)
         else:
-            lasts = jnp.where(mine, at.dur if name == "duration" else one * entry.duration, 1.0)
+            lasts = jnp.where(mine, at.dur if name == "duration" else one * target.duration, 1.0)
             add(name, rate=amount / lasts, duration=lasts)
     endless = kind.get("constant")
     return Repeated(interval, lag, found["bolus"], found["rate"], found["duration"], group.earlier, endless)

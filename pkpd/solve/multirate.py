@@ -70,7 +70,7 @@ class Multirate(AbstractSolver):
 
     def _plan(self, model: Model, events: Events, times: Sequence[float], patients: int) -> Plan:
         jumps = jumps_of(model, events, patients)
-        return plan_of(events, jumps, times, dict(model.typical_lags), self._grading(model))
+        return plan_of(events, jumps, times, self._grading(model))
 
     def _grading(self, model: Model) -> Grading:
         return Grading.of(self.per_day, model.units.day)
@@ -93,12 +93,12 @@ class Multirate(AbstractSolver):
     def _chunk(self, model: Model, events: Events, plan: Plan, shape: tuple[int, int]) -> tuple[State, State]:
         """The same [..., groups, patients] of a model whose patients are [groups, patients]."""
         first = jax.tree.map(lambda v: v[0] if jnp.ndim(v) else v, model)
-        jumps, grade, infused = jumps_of(first, events, shape[1]), self._grading(model), any(events.lasting)
+        jumps, grade = jumps_of(first, events, shape[1]), self._grading(model)
         parts = parts_of(model, jumps.state)
         since = {d: v[None] for d, v in first_dose(first, jumps).items()}
         inner, outer = Inner(first, parts, since, shape[1]), Outer(model, parts, since, shape)
-        tables = _tables(first, parts, jumps, plan, grade, infused)
-        at, inside = _march(inner, outer, tables, plan, _given(jumps, plan, grade, infused))
+        tables = _tables(first, parts, jumps, plan, grade)
+        at, inside = _march(inner, outer, tables, plan, _given(jumps, plan, grade))
         still, edges = outer.at_rest(), len(plan.start)
         wide = {s: v.reshape(len(v), -1, shape[1]) for s, v in at.items()} | still
         inside |= {s: jnp.broadcast_to(v, (edges - 1, STAGES, *shape)) for s, v in still.items()}
@@ -135,19 +135,17 @@ def _slots(jumps: Jumps, plan: Plan) -> dict[str, int]:
     return {s: max(sum(jumps.state[j] == s for j in held) for held in plan.jumps) for s in entered}
 
 
-def _tables(model: Model, parts: Parts, jumps: Jumps, plan: Plan, grade: Grading, infused: bool) -> _Tables:
+def _tables(model: Model, parts: Parts, jumps: Jumps, plan: Plan, grade: Grading) -> _Tables:
     tables, slots = [], _slots(jumps, plan)
     table, row = np.zeros_like(plan.kind), np.zeros_like(plan.kind)
     for i, mine in enumerate(buckets(plan)):
-        tables.append(
-            table_of(model, parts, jumps, layout_of(plan, mine, slots, jumps.state), grade, infused)
-        )
+        tables.append(table_of(model, parts, jumps, layout_of(plan, mine, slots, jumps.state), grade))
         for k, kind in enumerate(mine):
             table[plan.kind == kind], row[plan.kind == kind] = i, k
     return _Tables(tuple(tables), table, row)
 
 
-def _given(jumps: Jumps, plan: Plan, grade: Grading, infused: bool) -> _Given:
+def _given(jumps: Jumps, plan: Plan, grade: Grading) -> _Given:
     """What each cell's slots hold. A jump acts in one of the cells in which it stands; beyond them its amount
     is not a number, because it must not be lost unsaid."""
     amount, rate = {}, {}
@@ -166,7 +164,7 @@ def _given(jumps: Jumps, plan: Plan, grade: Grading, infused: bool) -> _Given:
         lost = ((time >= high) & shuts[:, :, None]) | ((time < low) & opens)
         unit = jnp.where(lost, jnp.nan, jnp.where(here, 1.0, 0.0))
         amount[s] = unit * jumps.amount[index]
-        rate |= {s: unit * jumps.rate[index]} if infused else {}
+        rate |= {s: unit * jumps.rate[index]} if jumps.infused else {}
     return _Given(amount, rate)
 
 

@@ -92,16 +92,8 @@ class AbstractSolver(eqx.Module):
 
 def jumps_of(model: Model, events: Events, patients: int) -> Jumps:
     """What the events do to each patient of an individualised model."""
-    routes = sorted(set(events.route))
-    found = {route: model.route(*route) for route in routes}
-    return dosing.jumps_of(
-        events,
-        entry={r: state for r, (_, state) in found.items()},
-        lag={r: absorption.tlag for r, (absorption, _) in found.items()},
-        bioav={r: absorption.bioav for r, (absorption, _) in found.items()},
-        typical_lag=dict(model.typical_lags),
-        patients=patients,
-    )
+    entries = {route: model.entries(*route) for route in sorted(set(events.route))}
+    return dosing.jumps_of(events, entries, patients)
 
 
 def start_states(model: Model, patients: int) -> dict[str, Array]:

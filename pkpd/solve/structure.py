@@ -12,7 +12,7 @@ from pkpd.devices import float64
 from pkpd.model import Model
 
 STILL = 1e-10  # a change that is rounding
-PROBES = 256  # at which what rests must not move: some terms act above a threshold or part of the day only
+PROBES = 256  # where nothing may happen: some terms act above a threshold or part of the day only
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ class Block:
 class Structure:
     """Blocks in an order in which each can be solved.
 
-    `cascade` are fast, linear and depend on nothing else, and amounts go to and fro in them: they have an
-    exact flow. `fast` are the other fast blocks. `slow` are the rest. `sources` are pairs of an output and a
-    state that it depends on. `together` gives the blocks of some states when all of them are solved together.
+    `cascade` are fast, linear and depend on nothing else, and amounts go to and fro in them, while none comes
+    from elsewhere: they have an exact flow. `fast` are the other fast blocks. `slow` are the rest. `sources`
+    are pairs of an output and a state that it depends on. `together` gives the blocks of some states when all
+    of them are solved together.
     """
 
     cascade: tuple[Block, ...]
@@ -63,7 +64,8 @@ class _Key:
         endless = tuple(isinstance(v, float) and np.isinf(v) for v in leaves)
         fill = np.where(endless, np.inf, np.linspace(0.31, 0.77, len(leaves)))
         self.model = jax.tree.unflatten(tree, fill.tolist())
-        self._id = (tuple((n, type(c)) for n, c in model.components.items()), model.wires, endless)
+        parts = tuple((n, type(c), c.states) for n, c in model.components.items())
+        self._id = (parts, model.wires, endless)
 
     def __hash__(self) -> int:
         return hash(self._id)
@@ -126,6 +128,11 @@ def _analyse(model: Model) -> Structure:
         points = ((flat, jnp.zeros(())), (flat * 1.7 + 0.1, jnp.ones(())))
         return [np.asarray(jax.jacfwd(function)(*point)) for point in points]
 
+    def alone(time: jax.Array) -> jax.Array:
+        return rates(jnp.zeros(len(states)), time)
+
+    times = jnp.linspace(0.0, 10.0, PROBES)
+    made = np.abs(np.asarray(jax.vmap(alone)(times))).max(axis=0, initial=0.0) > 0.0
     here, there = at_two_points(rates)
     depends, curved = (here != 0) | (there != 0), here != there
     follows = np.logical_or(*(v != 0 for v in at_two_points(signals)))
@@ -137,7 +144,7 @@ def _analyse(model: Model) -> Structure:
     for block in blocks["fast"]:
         own = {s for b in exact for s in b.states} | set(block.states)
         rows = [states.index(s) for s in block.states]
-        closed = {s for _, s in block.inflows} <= own and not curved[rows].any()
+        closed = {s for _, s in block.inflows} <= own and not (curved[rows].any() or made[rows].any())
         if closed and _exchanges(here[np.ix_(rows, rows)]):
             exact.append(block)
     rest = tuple(b for b in blocks["fast"] if b not in exact)

@@ -80,16 +80,9 @@ class Table(NamedTuple):
     ends: Answers
 
 
-def table_of(
-    model: Model,
-    parts: Parts,
-    jumps: Jumps,
-    layout: Layout,
-    grading: Grading,
-    infused: bool,
-) -> Table:
+def table_of(model: Model, parts: Parts, jumps: Jumps, layout: Layout, grading: Grading) -> Table:
     """The table of some kinds, for individualised patients."""
-    length = layout.length[:, None, None]
+    length, infused = layout.length[:, None, None], jumps.infused
     offset = {s: _offset(jumps, layout, index) for s, index in layout.jump.items()}
     begin, width = _panels(layout, offset, grading, jumps.time.shape[1])
     nodes = begin[:, :, None] + width[:, :, None] * NODES[:, None]

@@ -92,6 +92,9 @@ def test_half_life_trough_and_least_value() -> None:
     c = np.array([2.0, 1.0, 4.0, 3.0])
     assert float(exposure.ctrough(GRID[:4], c)) == 3.0
     assert float(exposure.cmin(GRID[:4], c)) == 1.0
+    assert float(
+        exposure.tmin(np.array([0.0, 0.7, 2.5, 3.0]), (np.array([0.0, 0.7, 2.5, 3.0]) - 1.9) ** 2)
+    ) == pytest.approx(1.9)
     assert float(exposure.css(GRID[:4], np.full(4, 7.0))) == pytest.approx(7.0, rel=1e-12)
 
 

@@ -7,7 +7,14 @@ import pytest
 from scipy.integrate import quad
 
 from pkpd.quadrature import nodes_of
-from pkpd.response import Course, PerformanceStatus, WeibullSurvival
+from pkpd.response import (
+    Course,
+    ExponentialSurvival,
+    GompertzSurvival,
+    LogLogisticSurvival,
+    PerformanceStatus,
+    WeibullSurvival,
+)
 from pkpd.response.summary import SUMMARIES, summarise
 
 TIMES = np.unique(np.concatenate([np.arange(0.0, 43.0, 1.0), np.arange(42.0, 365.0, 3.5), [84.0, 365.0]]))
@@ -49,6 +56,40 @@ def test_cumulative_hazard(course):
 
     exact = quad(hazard, 0, 365.0, points=[28.0, 84.0], limit=200)[0]
     assert outcome.cumulative_hazard(course)[-1, 0] == pytest.approx(exact, rel=1e-8)
+
+
+BASELINES = {
+    "exponential": (ExponentialSurvival, {"scale": 0.004}, lambda t: 0.004 + 0 * t),
+    "log-logistic": (
+        LogLogisticSurvival,
+        {"scale": 0.004, "shape": 1.7},
+        lambda t: 1.7 * 0.004**1.7 * t**0.7 / (1 + (0.004 * t) ** 1.7),
+    ),
+    "gompertz": (GompertzSurvival, {"scale": 0.002, "growth": 0.003}, lambda t: 0.002 * np.exp(0.003 * t)),
+}
+
+
+@pytest.mark.parametrize("kind", BASELINES)
+def test_baselines(course, kind):
+    structure, numbers, baseline = BASELINES[kind]
+    alone = structure(**numbers, freeze=84.0).cumulative_hazard(course)[-1, 0]
+    assert alone == pytest.approx(quad(baseline, 0, 365.0, limit=200)[0], rel=1e-6)
+
+    def hazard(t):
+        return baseline(t) * np.exp(0.9 * np.expm1(size(min(t, 84.0))) - 0.4 * memory(t) / 28)
+
+    outcome = structure(**numbers, b_size=0.9, b_effect=0.4, freeze=84.0)
+    exact = quad(hazard, 0, 365.0, points=[28.0, 84.0], limit=200)[0]
+    assert outcome.cumulative_hazard(course)[-1, 0] == pytest.approx(exact, rel=1e-6)
+
+
+def test_half_are_alive_at_the_scale_of_the_log_logistic():
+    edges = np.linspace(0.0, 250.0, 51)
+    times = np.concatenate([edges[:1], nodes_of(edges).ravel()])
+    none = {name: jnp.zeros((len(times), 1)) for name in ("log_ratio", "memory", "direct")}
+    outcome = LogLogisticSurvival(scale=1 / 250.0, shape=1.7, freeze=84.0)
+    found = outcome.cumulative_hazard(Course(edges, none, jnp.asarray(28.0)))[-1, 0]
+    assert np.exp(-found) == pytest.approx(0.5, rel=1e-7)
 
 
 def test_a_size_that_reaches_its_cap_within_a_cell():

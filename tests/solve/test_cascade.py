@@ -11,7 +11,8 @@ from scipy.linalg import expm
 
 from pkpd.model import Drug, wire
 from pkpd.pk import FirstOrder, LymphTransit, TwoCompartment
-from pkpd.solve.cascade import Cascade, divided_difference
+from pkpd.solve.cascade import Cascade
+from pkpd.solve.divided import divided_difference
 from pkpd.solve.structure import structure
 
 getcontext().prec = 50
@@ -39,6 +40,9 @@ def exact(rates, time):
         (0.6, 0.22, 2.5, 1e-9),
         (0.6, 0.61, 0.22, 0.2200001),
         (0.6, 0.60001, 0.6002, 0.6003),
+        (0.6, 0.22, 2.5, 0.9, 1.7, 1e-9, 0.4),
+        (0.6, 0.60001, 0.6002, 0.6003, 2.5, 2.50004, 2.5006),
+        (0.6, 0.60001, 0.6002, 0.6003, 0.6004, 0.6005, 0.6006, 0.6007, 0.1),
     ],
 )
 @pytest.mark.parametrize("time", [1e-3, 0.5, 4.0, 30.0])
@@ -47,7 +51,9 @@ def test_divided_differences(rates, time):
     assert float(found) == pytest.approx(exact(rates, time), rel=1e-9)
 
 
-@pytest.mark.parametrize("rates", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.5, 0.5, 0.9), (0.5, 0.5, 0.9, 0.9)])
+@pytest.mark.parametrize(
+    "rates", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.5, 0.5, 0.9), (0.5, 0.5, 0.9, 0.9), (0.5,) * 6 + (0.9, 0.9)]
+)
 def test_gradient_where_rates_coincide(rates):
     def last(rates):
         return divided_difference(tuple(rates), jnp.asarray(3.0))

@@ -12,7 +12,8 @@ from mpmath import mp
 from pkpd.component import Component
 from pkpd.model import Drug, Model, wire
 from pkpd.pk import Bolus, FirstOrder, LymphTransit, OneCompartment, ThreeCompartment, TwoCompartment
-from pkpd.solve.cascade import Cascade, divided_difference
+from pkpd.solve.cascade import Cascade
+from pkpd.solve.divided import divided_difference
 from pkpd.solve.structure import structure
 from tests.references.matrix_exponential import Change, exponential, rate_matrix, states
 
