@@ -186,9 +186,9 @@ class Model(eqx.Module):
         disposition = self.components[drug]
         assert isinstance(disposition, AbstractDisposition)
         inlets = _absorption(self.components, drug, route).inlets()
-        paths = (f"{drug}.{(i.state and f'{route}.{i.state}') or disposition.central}" for i in inlets)
-        typical = dict(self.typical)[drug, route]
-        return tuple(Entry(p, *i[1:], t) for p, i, t in zip(paths, inlets, typical, strict=True))
+        places = (disposition.central if i.state is None else f"{route}.{i.state}" for i in inlets)
+        each = zip(places, inlets, dict(self.typical)[drug, route], strict=True)
+        return tuple(Entry(f"{drug}.{at}", i.share, i.lag, i.lasts, typical) for at, i, typical in each)
 
 
 def _absorption(components: Mapping[str, Component], drug: str, route: str) -> AbstractAbsorption:

@@ -200,6 +200,7 @@ def _check(model: Model, records: Records, findings: Findings) -> Shaped[np.ndar
     """Where each record's dose goes; what does not fit the model is told."""
     where = _targets(model, records, findings)
     _check_modelled(model, records, where, findings)
+    _check_steady(model, records, where, findings)
     _check_covariates(model, records, findings)
     return where
 
@@ -249,6 +250,20 @@ def _check_modelled(
                 rule = f"must not be {code:g}, because {name} states no {symbol}"
                 rows = np.flatnonzero(asked & (where == name))
                 _tell(records, rows, "rate", rule, findings, hint=f"Give the route a {symbol}.")
+
+
+def _check_steady(
+    model: Model, records: Records, where: Shaped[np.ndarray, " all"], findings: Findings
+) -> None:
+    """What a dose that enters by several ways leads to is the sum of what each does, in linear models."""
+    asked = (records.ss > 0) & (where != "")
+    for name in np.unique(where[asked]).tolist():
+        if len(target_of(model, name).entries) > 1 and nonlinear(model):
+            rule = (
+                f"must be 0: doses of {name} enter by several ways, and {nonlinear(model)[0]} is not linear"
+            )
+            rows = np.flatnonzero(asked & (where == name))
+            _tell(records, rows, "ss", rule, findings, hint="Give the doses one by one, by ADDL.")
 
 
 def _check_covariates(model: Model, records: Records, findings: Findings) -> None:
