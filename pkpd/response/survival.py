@@ -92,23 +92,26 @@ class ExponentialSurvival(AbstractHazard):
     """A constant baseline hazard: `h0 = scale`."""
 
 
-class WeibullSurvival(AbstractHazard):
-    """`h0(t) = shape scale^shape t^(shape-1)`."""
+class AbstractShaped(AbstractSurvival):
+    """The numbers of a hazard that begins as a power of time."""
 
-    shape: Scalar = parameter("Weibull shape", "1")
+    scale: Scalar = parameter("scale of the baseline hazard", "1/time")
+    shape: Scalar = parameter("shape", "1")
+
+
+class WeibullSurvival(AbstractHazard, AbstractShaped):
+    """`h0(t) = shape scale^shape t^(shape-1)`."""
 
     @property
     def power(self) -> Scalar:
         return self.shape
 
 
-class LogLogisticSurvival(AbstractHazard):
+class LogLogisticSurvival(AbstractHazard, AbstractShaped):
     """`h0(t) = shape scale^shape t^(shape-1) / (1 + (scale t)^shape)`; half are alive at `1 / scale`.
 
     References: Bennett S. J R Stat Soc C 1983;32:165-171, doi 10.2307/2347295.
     """
-
-    shape: Scalar = parameter("log-logistic shape", "1")
 
     @property
     def power(self) -> Scalar:
