@@ -34,6 +34,7 @@ bench: $(VENV)/.installed-test              # timings side by side
 
 studies: $(VENV)/.installed                 # the solver's accuracy, every stored question anew, what is asked of the answers
 	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.structures
 	failed=0; for fit in $(FITS); do $(BIN)/pkpd fit $$fit --seal --keep .cache/fits || failed=1; done; \
 	$(BIN)/python -m benchmarks.leave_out || failed=1; \
 	for study in $(STUDIES); do keep=.cache/studies/$$study; \
