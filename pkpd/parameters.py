@@ -69,7 +69,7 @@ def parameter(
     return eqx.field(metadata=metadata, default=default, kw_only=True)
 
 
-def count(meaning: str, most: int, default: int) -> Any:
+def count(meaning: str, default: int, most: int = 30) -> Any:
     """A component's field that is a number of like parts, from 1 to `most`; it is not estimated."""
     return eqx.field(static=True, kw_only=True, default=default, metadata={"count": (meaning, most)})
 

@@ -46,6 +46,21 @@ def test_a_likelihood_that_counts_twice_is_found_out(stored):
     assert all(row["held95"] < 0.9 for row in failed)
 
 
+def test_what_the_page_says_of_arms_is_what_was_found(stored):
+    told = stored("influence")
+    assert told["statuses"]["converged"] == told["items"]
+    shifts = {row["alternative"]: row["shifts"] for row in told["alternatives"]}
+    treated, control = (shifts[f"without L1995_SCC/{arm}"] for arm in ("IL-2 + melatonin", "supportive care"))
+    found = {name: round(treated[name], 1) for name in ("ps_improved.b_effect", "survival.b_effect")}
+    assert found == {"ps_improved.b_effect": -1.1, "survival.b_effect": -0.8}
+    assert round(treated["tumour.kkill"], 1) == 0.6
+    assert round(control["ps_improved.b0"], 1) == 0.9
+    for arm in (treated, control):
+        assert all(
+            abs(v) < 0.2 for name, v in arm.items() if name.startswith(("aldesleukin", "melatonin", "pot"))
+        )
+
+
 def test_refits_spread_as_the_posterior_does(stored):
     """As far as it is normal: no standard deviation differs by a seventh."""
     told = stored("bootstrap")

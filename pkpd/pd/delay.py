@@ -5,8 +5,6 @@ import jax.numpy as jnp
 from pkpd.component import Component, Port, Values, numbered
 from pkpd.parameters import Scalar, count, parameter
 
-MOST_STAGES = 30
-
 
 class Memory(Component):
     """What an excess leaves behind: `value' = excess - kmem value`; `kmem = 0` is the integral."""
@@ -53,7 +51,7 @@ class TransitChain(Component):
     """
 
     mtt: Scalar = parameter("mean transit time", "time")
-    stages: int = count("stages", most=MOST_STAGES, default=3)
+    stages: int = count("stages", default=3)
     inputs = {"effect": Port("1")}
     outputs = {"effect": "1"}
     linear = ("effect",)

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 from pkpd.component import Component, Values, numbered
 from pkpd.parameters import Scalar, count, parameter
 
-MOST_STAGES = 30
-
 
 class Inlet(NamedTuple):
     """Where a `share` of a dose enters: a state of the route, or the central compartment where none is named,
@@ -137,7 +135,7 @@ class TransitAbsorption(AbstractAbsorption):
 
     mtt: Scalar = parameter("mean transit time", "time")
     ka: Scalar = parameter("absorption rate", "1/time")
-    stages: int = count("stages between depot and site", most=MOST_STAGES, default=3)
+    stages: int = count("stages between depot and site", default=3)
     entry = "depot"
     outputs = {"rate": "amount/time"}
 
