@@ -28,12 +28,13 @@ from benchmarks.metric import relative
 from pkpd.devices import compile_options, configure
 from pkpd.endpoints import model_endpoints, own_course, probabilities
 from pkpd.files import written
+from pkpd.individuals import individualise
 from pkpd.infer.problem import Problem
 from pkpd.population import Patients
 from pkpd.records import load_question, resolve
 from pkpd.response import AbstractSurvival
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import SAFETY, bind, course_along, course_grid, individualise
+from pkpd.simulation import SAFETY, bind, course_along, course_grid
 from pkpd.solve import ODE, AbstractSolver, Multirate
 
 QUESTION = "lissoni1995/joint"

@@ -19,7 +19,8 @@ from benchmarks import lsoda, records
 from benchmarks.metric import relative
 from benchmarks.workloads import WORKLOADS, Workload
 from pkpd.devices import compile_options, configure
-from pkpd.simulation import bind, individualise, signals_along
+from pkpd.individuals import individualise
+from pkpd.simulation import bind, signals_along
 from pkpd.solve import ODE, AbstractSolver, ClosedForm, Multirate
 
 FEW = 8  # patients whose errors are measured

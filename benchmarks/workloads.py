@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks import records
 from pkpd.catalogue import load_model
+from pkpd.individuals import sample_patients
 from pkpd.model import Model
 from pkpd.population import Patients
-from pkpd.simulation import sample_patients
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 COLUMNS = {

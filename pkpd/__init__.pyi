@@ -11,6 +11,8 @@ from .dosing import Regimen as Regimen
 from .dosing import Rest as Rest
 from .dosing import load_records as load_records
 from .dosing import write_records as write_records
+from .individuals import sample_patients as sample_patients
+from .observation import observe as observe
 from .observed import bind_records as bind_records
 from .observed import records_for as records_for
 from .observed import simulate_records as simulate_records
@@ -19,7 +21,6 @@ from .records import fit as fit
 from .records import load_answer as load_answer
 from .records import to_arviz as to_arviz
 from .simulation import bind as bind
-from .simulation import sample_patients as sample_patients
 from .simulation import simulate as simulate
 
 __version__: str

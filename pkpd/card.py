@@ -40,8 +40,9 @@ class Source:
 class Quantity:
     """A number as written, how many of the model's units its unit is (`factor`), and where it comes from.
 
-    `rse` or `ci95` (as written) is the uncertainty of the typical value; `iiv` is the SD of the
-    logarithm between patients.
+    `rse` or `ci95` (as written) is the uncertainty of the typical value; `iiv` is the SD between patients and
+    `iov` that between occasions, of the logarithm or of what `form` says. Virtual patients have the `median`,
+    where it is not the value, and keep `within` bounds.
     """
 
     value: float
@@ -55,6 +56,14 @@ class Quantity:
     ci95: tuple[float, float] | None = None
     iiv: float | None = None
     note: str = ""
+    iov: float | None = None
+    form: str = "lognormal"
+    median: float | None = None
+    within: tuple[float, float] | None = None
+
+    def spread_in_system(self, size: float) -> float:
+        """`iiv` or `iov` in the units of the loaded model."""
+        return size * self.factor if self.form == "normal" else size
 
     @property
     def value_in_system(self) -> float:
@@ -142,6 +151,7 @@ class Card:
     misses: tuple[Fact, ...]
     digest: str
     drugs: Mapping[str, "Card"] = field(default_factory=dict)
+    levels: Mapping[str, tuple[tuple[str, float, float], ...]] = field(default_factory=dict)
 
 
 def citations(card: Card) -> list[str]:

@@ -11,11 +11,13 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from pkpd.checks import Findings, InputError, did_you_mean, fail
 from pkpd.compartments import target
+from pkpd.dosing.occasions import OCCASION, check_occasions, occasions
 from pkpd.dosing.record import Further, Records
 from pkpd.dosing.slots import DOSES, KINDS, Layout, individuals, kinds, layout, spans
+from pkpd.individuals import individualise
 from pkpd.model import Model
 from pkpd.population import Patients
-from pkpd.simulation import individualise, units_of
+from pkpd.simulation import units_of
 from pkpd.solve import ODE, AbstractSolver, ClosedForm
 from pkpd.solve.closed_form import nonlinear
 from pkpd.solve.doses import Told, jumps_of_records, target_of
@@ -31,13 +33,16 @@ MOST_TOLD = 20  # faults of one kind
 class Trial(eqx.Module):
     """Records bound to a model and laid out for a solver.
 
-    `told` and `covariates` are the numbers of all records [all], `eta` the effects of individuals; `place` is
-    where each record stands among the `layouts`, one after the other.
+    `told` and `covariates` are the numbers of all records [all], `eta` the effects of individuals and `kappa`
+    those of their occasions by parameter, of which `occasion` is that of each record; `place` is where each
+    record stands among the `layouts`, one after the other.
     """
 
     told: Told
     covariates: dict[str, Float[Array, " all"]]
     eta: dict[str, Float[Array, " individuals"]]
+    kappa: dict[str, Float[Array, "occasions individuals"]]
+    occasion: Int[Array, " all"]
     layouts: tuple[Layout, ...]
     place: Int[Array, " all"]
     carry: str = eqx.field(static=True)
@@ -51,8 +56,10 @@ class Trial(eqx.Module):
             eta = {path: v[jnp.asarray(plan.individual)] for path, v in self.eta.items()}
             row = jnp.asarray(plan.row)
             told, covariates = jax.tree.map(lambda v, row=row: v[row], (self.told, self.covariates))
+            who = jnp.asarray(plan.individual)[None]
+            kappa = {f"{path}.kappa": v[self.occasion[row], who] for path, v in self.kappa.items()}
             own = individualise(model, Patients(eta, row.shape[1]))
-            values = _along(own, plan, told, covariates, tuple(names), self.carry, self.solver)
+            values = _along(own, plan, told, (covariates, kappa), tuple(names), self.carry, self.solver)
             for name, v in values.items():
                 found[name].append(v.ravel())
         return {name: jnp.concatenate(v)[self.place] for name, v in found.items()}
@@ -118,15 +125,18 @@ def bind_records(
         findings.add("carry", f"must be one of: {', '.join(CARRIES)}", carry, did_you_mean(carry, CARRIES))
     if patients is not None and patients.count != count:
         findings.add("patients", f"must be {count}, as many as there are individuals", patients.count)
-    where = _check(model, records, findings)
+    kappa = patients.kappa if patients else {}
+    where = _check(model, records, findings, len(patients.starts) if patients and kappa else 0)
     findings.raise_if_any()
     own = individualise(model, patients) if patients else model
     earlier = _earlier(own, records, where)
     layouts = tuple(layout(records, rows, where, earlier) for rows in _batches(records))
     return Trial(
         told=Told(*(jnp.asarray(records[name]) for name in ("time", "amt", "rate", "dur", "ii"))),
-        covariates={name: jnp.asarray(records[name]) for name in sorted(model.reads)},
+        covariates={name: jnp.asarray(records[name]) for name in sorted(model.reads - {OCCASION})},
         eta=patients.eta if patients else {},
+        kappa=kappa,
+        occasion=jnp.asarray(occasions(records) if kappa else np.zeros(len(records), int)),
         layouts=layouts,
         place=jnp.asarray(_places(layouts, len(records))),
         carry=carry,
@@ -153,21 +163,27 @@ def _along(
     own: Model,
     plan: Layout,
     told: Told,
-    covariates: dict[str, Array],
+    known: tuple[dict[str, Array], dict[str, Array]],
     names: tuple[str, ...],
     carry: str,
     solver: AbstractSolver,
 ) -> dict[str, Float[Array, "records spans"]]:
-    """Outputs or states at all records of some spans, of an individualised model."""
-    jumps = jumps_of_records(own, plan, told, covariates, solver.settle)
+    """Outputs or states at all records of some spans, of an individualised model; what is `known` are the
+    covariates and the effects of occasions at each record."""
+    covariates, kappa = known
+    both = covariates | kappa
+    jumps = jumps_of_records(own, plan, told, both, solver.settle)
     times = told.time - told.time[:1]
     order = jnp.broadcast_to(jnp.arange(len(times), dtype=float)[:, None], times.shape)
     timeline = merge(jumps, times, order)
-    timeline = timeline._replace(covariates=carried(covariates, times, timeline, carry))
+    begin, end = carried(covariates, times, timeline, carry)
+    steps = carried(kappa, times, timeline, "locf" if carry == "locf" else "nocb").begin
+    changes = Covariates(begin | steps, None if end is None else end | steps)
+    timeline = timeline._replace(covariates=changes)
     since = {drug: told.time[0] + v for drug, v in first_dose(own, jumps).items()}
     states = solver.path(own, timeline, since, told.time[0])
     wide = jax.tree.map(lambda v: jnp.asarray(v)[None] if jnp.ndim(v) else v, own)
-    found = states | wide.under(covariates).signals(states, clock(told.time, since))
+    found = states | wide.under(both).signals(states, clock(told.time, since))
     return {name: jnp.broadcast_to(found[name], times.shape) for name in names}
 
 
@@ -196,12 +212,15 @@ def carried(covariates: dict[str, Array], times: Array, timeline: Timeline, carr
     return Covariates(*ends)
 
 
-def _check(model: Model, records: Records, findings: Findings) -> Shaped[np.ndarray, " all"]:
-    """Where each record's dose goes; what does not fit the model is told."""
+def _check(model: Model, records: Records, findings: Findings, turns: int = 0) -> Shaped[np.ndarray, " all"]:
+    """Where each record's dose goes; what does not fit the model, or its patients of so many occasions, is
+    told."""
     where = _targets(model, records, findings)
     _check_modelled(model, records, where, findings)
     _check_steady(model, records, where, findings)
     _check_covariates(model, records, findings)
+    if turns:
+        check_occasions(records, turns, findings)
     return where
 
 
@@ -268,7 +287,7 @@ def _check_steady(
 
 def _check_covariates(model: Model, records: Records, findings: Findings) -> None:
     """Every covariate that the model reads, above 0 where it acts by a power."""
-    for name in sorted(model.reads - records.covariates.keys()):
+    for name in sorted(model.reads - {OCCASION} - records.covariates.keys()):
         rule = f"must have the column {records.places.name(name)}, a covariate of the model"
         findings.add(records.places.column(""), rule)
     for effect in model.acting:
@@ -276,6 +295,10 @@ def _check_covariates(model: Model, records: Records, findings: Findings) -> Non
         if effect.form == "power" and values is not None:
             rule = f"must be above 0, because it acts by a power on {effect.parameter}"
             _tell(records, np.flatnonzero(values <= 0.0), effect.covariate, rule, findings)
+    for covariate in (c for c in model.covariates if c.levels and c.name in records.covariates):
+        rule = f"must be one of: {covariate.told}"
+        strange = ~np.isin(records.covariates[covariate.name], covariate.numbers)
+        _tell(records, np.flatnonzero(strange), covariate.name, rule, findings)
 
 
 def _check_found(

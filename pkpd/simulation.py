@@ -13,16 +13,17 @@ from pkpd.checks import Findings, did_you_mean, fail
 from pkpd.dosing import Administration, Regimen
 from pkpd.dosing.events import Events
 from pkpd.endpoints import model_endpoints, probabilities
+from pkpd.individuals import individualise
 from pkpd.labels import dataset
 from pkpd.model import Drug, Model
-from pkpd.population import Patients, draw_patients, typical_patient
+from pkpd.population import Patients, typical_patient
 from pkpd.quadrature import STAGES, nodes_of
 from pkpd.response import Course
 from pkpd.response.joint import Endpoint
 from pkpd.response.quadrature import filled
 from pkpd.solve import AbstractSolver, ClosedForm, Multirate
 from pkpd.solve.closed_form import nonlinear
-from pkpd.solve.parts import parts_of
+from pkpd.solve.occasions import changing
 from pkpd.solve.solver import Along, clock, first_dose, jumps_of
 from pkpd.units import UnitError, factor, to_system
 
@@ -31,19 +32,23 @@ SAFETY = 2.0  # times the difference to a finer run, whose own error is taken to
 _PER = {"kg": "wt", "m2": "bsa"}
 
 
-def bind(model: Model, regimen: Regimen | str, covariates: Mapping[str, float] | None = None) -> Events:
+def bind(
+    model: Model,
+    regimen: Regimen | str,
+    covariates: Mapping[str, float | Float[Array | np.ndarray, " patients"]] | None = None,
+) -> Events:
     """The doses of a regimen in the model's units.
 
     Drug, route and unit are resolved here; every dose that does not fit is named with its place in
     the text, in one `InputError`. Doses per kg or m² need the covariate `wt` or `bsa` (default: the
-    model's reference values).
+    model's reference values); where patients have their own, they get amounts of their own.
     """
     if isinstance(regimen, str):
         regimen = Regimen.parse(regimen)
-    known = dict(model.covariates) | dict(covariates or {})
+    known = model.references | dict(covariates or {})
     findings = Findings()
     doses = regimen.administrations()
-    amounts: dict[int, float] = {}
+    amounts: dict[int, Any] = {}
     for dose in doses:
         if dose.part not in amounts:
             amounts[dose.part] = _amount(model, regimen, dose, known, findings)
@@ -52,7 +57,7 @@ def bind(model: Model, regimen: Regimen | str, covariates: Mapping[str, float] |
     times = [dose.time * hour for dose in doses]
     return Events(
         time=jnp.asarray(times, float),
-        amount=jnp.asarray([amounts[dose.part] for dose in doses], float),
+        amount=_rows([amounts[dose.part] for dose in doses]),
         duration=jnp.asarray([dose.duration * hour for dose in doses], float),
         route=tuple((dose.drug, dose.route) for dose in doses),
         lasting=tuple(dose.duration * hour for dose in doses),
@@ -61,9 +66,17 @@ def bind(model: Model, regimen: Regimen | str, covariates: Mapping[str, float] |
     )
 
 
+def _rows(amounts: Sequence[Any]) -> Array:
+    """Amounts of doses [doses], or [doses, patients] where some differ between patients."""
+    shape = np.broadcast_shapes(*(np.shape(v) for v in amounts))
+    if not shape:
+        return jnp.asarray(amounts, float)
+    return jnp.stack([jnp.broadcast_to(jnp.asarray(v, float), shape) for v in amounts])
+
+
 def _amount(
-    model: Model, regimen: Regimen, dose: Administration, covariates: Mapping[str, float], findings: Findings
-) -> float:
+    model: Model, regimen: Regimen, dose: Administration, covariates: Mapping[str, Any], findings: Findings
+) -> Any:
     def fault(field: str, rule: str, value: object, hint: str) -> float:
         findings.add("regimen", rule, value, f"{hint}\n{regimen.point(dose.part, field)}")
         return 0.0
@@ -92,25 +105,6 @@ def _amount(
         return share * to_system(dose.amount, dose.unit, "amount", model.units, drug.substance)
     except UnitError as error:
         return fault("unit", str(error), dose.unit, "")
-
-
-def sample_patients(model: Model, count: int, seed: int = 0, groups: int = 1) -> Patients:
-    """`count` patients of a model on scrambled Sobol points; the same seed gives the same patients.
-
-    Patients differ in everything within each of `groups`; from group to group they differ in their slow
-    parts only and repeat their kinetics, which a solver may compute once.
-    """
-    repeated = parts_of(model).kinetics if groups > 1 else frozenset()
-    shared = [path for path in model.variability if path.rpartition(".")[0] in repeated]
-    return draw_patients(model.variability, count, seed, shared, groups)
-
-
-def individualise(model: Model, patients: Patients) -> Model:
-    """Each patient's own parameters: typical value times `exp(iiv eta)`, as the last axis."""
-    own = {
-        path: model.get(path) * jnp.exp(model.variability[path] * eta) for path, eta in patients.eta.items()
-    }
-    return model.replace(own)
 
 
 class Simulation(eqx.Module):
@@ -155,8 +149,8 @@ def simulate(
     estimates its error.
     Pure JAX in the model's parameters and, with `Events` in place of the text, in the schedule.
     """
-    events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     patients = patients or typical_patient()
+    events = regimen if isinstance(regimen, Events) else bind(model, regimen, patients.covariates)
     solver = solver or _chosen(model, patients)
     solver.check(patients)
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
@@ -210,6 +204,8 @@ def _run(
     """Outputs, and the probabilities of outcomes unless nobody asks when patients are alive."""
     own = individualise(model, patients)
     count = patients.count
+    if len(patients.starts) > 1:
+        return _by_occasion(own, events, patients, wanted, chosen, solver, outcomes=alive is not None), {}
     if not model.outcomes or alive is None:
         states = solver.states(own, events, wanted, count)
         signals = signals_along(own, events, np.asarray(wanted), states, count)
@@ -222,6 +218,25 @@ def _run(
     course = course_along(own, events, along, origin, count)
     endpoints = [*model_endpoints(model), *(Endpoint("alive", t) for t in alive)]
     return found, probabilities(own, course, endpoints)
+
+
+def _by_occasion(
+    own: Model,
+    events: Events,
+    patients: Patients,
+    wanted: tuple[float, ...],
+    chosen: tuple[str, ...],
+    solver: AbstractSolver,
+    *,
+    outcomes: bool,
+) -> dict[str, Array]:
+    """Outputs of patients who differ from occasion to occasion."""
+    if own.outcomes and outcomes:
+        rule = "must have one occasion where outcomes are asked for"
+        raise fail("patients", rule, len(patients.starts), "Ask for none: outcomes=False.")
+    states, clocks, model = changing(own, events, wanted, patients, solver)
+    signals = model.signals(states, clocks)
+    return {name: jnp.broadcast_to(signals[name], (len(wanted), patients.count)) for name in chosen}
 
 
 def default_times(model: Model, events: Events) -> np.ndarray:

@@ -47,7 +47,7 @@ def test_numbers_are_in_the_units_of_the_file() -> None:
     assert at(model, "drugx.receptor.kss") == pytest.approx(1.53e-6 / 15300 * 1e12)  # ug/L -> pmol/L
     assert model.units.time == "day"
     assert model.name == "drugx"
-    assert dict(model.covariates) == pytest.approx({"bsa": 1.8, "wt": 70.0})
+    assert model.references == pytest.approx({"bsa": 1.8, "wt": 70.0})
 
 
 def test_a_substance_converts_units_of_activity() -> None:
@@ -127,7 +127,7 @@ def test_a_disease_uses_drugs_in_its_own_units() -> None:
     assert at(model, "tumour.size0") == pytest.approx(8.0)
     assert at(model, "tumour.capacity") == math.inf
     assert set(model.variability) == {"drugx.vc", "drugy.po.ka", "cells.kout"}
-    assert dict(model.covariates) == pytest.approx({"bsa": 1.8, "wt": 70.0})
+    assert model.references == pytest.approx({"bsa": 1.8, "wt": 70.0})
 
 
 def test_a_disease_sets_numbers_of_its_drugs() -> None:
@@ -311,7 +311,7 @@ def test_drugs_that_differ_in_a_covariate_need_the_disease_to_state_it(folder: P
     assert told == ["illness.toml: covariates.bsa: must be given, because the drugs state different values."]
     given = '[covariates]\nbsa = { value = 1.7, unit = "m^2", source = "green2022", at = "p. 1" }\n[units]'
     assert not edited("illness.toml", "[units]", given)
-    assert dict(load_model("./illness.toml").covariates)["bsa"] == 1.7
+    assert load_model("./illness.toml").references["bsa"] == 1.7
 
 
 def test_faults_of_a_drug_file_are_told_in_that_file(folder: Path) -> None:

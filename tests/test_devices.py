@@ -91,7 +91,8 @@ configure(cores=2)
 import jax
 import numpy as np
 from pkpd.catalogue import load_model
-from pkpd.simulation import sample_patients, simulate
+from pkpd.individuals import sample_patients
+from pkpd.simulation import simulate
 from pkpd.solve import Multirate
 
 model = load_model("neuroimmunotherapy")
@@ -127,7 +128,8 @@ from pkpd.devices import configure
 configure(PRECISION)
 import numpy as np
 from pkpd.catalogue import load_model
-from pkpd.simulation import sample_patients, simulate
+from pkpd.individuals import sample_patients
+from pkpd.simulation import simulate
 
 model, regimen = load_model("neuroimmunotherapy"), "aldesleukin 3 MIU sc q24h x3 + melatonin 40 mg po q24h x3"
 outputs = simulate(model, regimen, [2.5, 9.0], sample_patients(model, 4, 1), outcomes=False).outputs

@@ -8,9 +8,10 @@ from scipy.stats import multinomial
 from pkpd.catalogue import load_model
 from pkpd.checks import InputError
 from pkpd.endpoints import label, log_alive, log_table
+from pkpd.individuals import individualise, sample_patients
 from pkpd.likelihood.counts import log_joint_counts
 from pkpd.response.joint import Axis, Endpoint, axes_of, categories, joint_counts, marginals
-from pkpd.simulation import bind, courses, individualise, sample_patients
+from pkpd.simulation import bind, courses
 from pkpd.solve import Multirate
 
 

@@ -9,8 +9,9 @@ import pytest
 from pkpd.catalogue import load_model
 from pkpd.checks import InputError
 from pkpd.endpoints import log_table
+from pkpd.individuals import individualise, sample_patients
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import bind, courses, individualise, sample_patients, simulate
+from pkpd.simulation import bind, courses, simulate
 from pkpd.solve import ClosedForm, Multirate
 
 SHORT = "aldesleukin 3 MIU sc q24h x5 + melatonin 40 mg po q24h x5 from 2 h"
@@ -31,7 +32,7 @@ def test_binding_converts_units(model):
 
 
 def test_doses_per_area_and_weight(model):
-    reference = dict(model.covariates)
+    reference = model.references
     doses = bind(model, "aldesleukin 1 MIU/m2 sc + aldesleukin 1 MIU sc from 1 d").amount
     assert doses[0] / doses[1] == pytest.approx(reference["bsa"])
     doses = bind(model, "melatonin 1 mg/kg po + melatonin 1 mg po from 1 d", {"wt": 61.0}).amount

@@ -11,15 +11,17 @@ from typing import Any
 import jax.numpy as jnp
 
 from pkpd.card import Card, Document, DrugCard, Part, Quantity, Source
-from pkpd.catalogue.effects import effect_keys, read_effect, told
+from pkpd.catalogue.covariates import COVARIATES, Covariates
+from pkpd.catalogue.effects import Acting, effect_keys, read_effect, told
 from pkpd.catalogue.facts import Outputs, read_facts
-from pkpd.catalogue.header import COVARIATES, ONE_WORD, Page, open_page, read_drug
+from pkpd.catalogue.header import ONE_WORD, Page, open_page, read_drug
 from pkpd.catalogue.sheet import Sheet, Slot, flatten, in_system, read_quantity
 from pkpd.catalogue.structures import (
     ABSORPTIONS,
     COMPONENTS,
     DISPOSITIONS,
     OUTCOMES,
+    RESIDUALS,
     Registry,
     code_of,
     read_inputs,
@@ -27,13 +29,14 @@ from pkpd.catalogue.structures import (
     read_structure,
     settings_of,
 )
+from pkpd.catalogue.variability import CORRELATION, correlations, read_correlations, spreads
 from pkpd.checks import Fault, InputError, did_you_mean
 from pkpd.component import Component
 from pkpd.dosing.language import is_name
 from pkpd.model import Drug, Model, wire
 from pkpd.parameters import Declaration, declarations
 from pkpd.population import CovariateEffect
-from pkpd.response import AbstractOutcome
+from pkpd.response import AbstractOutcome, AbstractResidual
 from pkpd.units import Substance, UnitSystem
 
 _PROSE = ("title", "summary", "sources", "reproduces", "misses")
@@ -116,6 +119,7 @@ def assemble(document: Document, find: Find) -> tuple[Card, Model]:
     used = [] if drug else _add_model(draft, page, find)
     for entry in draft.entries.values():
         _build(draft, entry)
+    _check_residuals(draft)
     _refuse_overrides(draft)
     _refuse_idle(draft, [page, *(inner for inner, _ in used)])
     cards = {inner_drug.name: _card(draft, inner, inner_drug) for inner, inner_drug in used}
@@ -142,8 +146,9 @@ def _add_drug(draft: _Draft, page: Page, drug: DrugCard) -> None:
         if not is_name(route):
             sheet.findings.add(sheet.place, ONE_WORD)
         draft.add(_Entry(f"{name}.{route}", sheet, ABSORPTIONS, page, name))
-    for part, sheet in root.children("components"):
-        draft.add(_Entry(f"{name}.{part}", sheet, COMPONENTS, page, name))
+    for table, registry in (("components", COMPONENTS), ("residuals", RESIDUALS)):
+        for part, sheet in root.children(table):
+            draft.add(_Entry(f"{name}.{part}", sheet, registry, page, name))
 
 
 def _add_model(draft: _Draft, page: Page, find: Find) -> list[tuple[Page, DrugCard]]:
@@ -158,7 +163,7 @@ def _add_model(draft: _Draft, page: Page, find: Find) -> list[tuple[Page, DrugCa
         found.append(opened)
         for path, slot in flatten(sheet.child("set")):
             draft.overrides[f"{name}.{path}"] = slot, page.sources
-    for table, registry in (("components", COMPONENTS), ("outcomes", OUTCOMES)):
+    for table, registry in (("components", COMPONENTS), ("outcomes", OUTCOMES), ("residuals", RESIDUALS)):
         for name, sheet in page.root.children(table):
             draft.add(_Entry(name, sheet, registry, page))
     return found
@@ -204,7 +209,7 @@ def _build(draft: _Draft, entry: _Entry) -> None:
     built = structure(**values, **read_settings(entry.sheet, structure, draft.system))
     draft.built[entry.owner] = built
     given = {name: getattr(built, name) for name in settings}
-    effects = {key: _read_effect(draft, entry, key, *names) for key, names in acting.items()}
+    effects = {key: _read_effect(draft, entry, key, names) for key, names in acting.items()}
     draft.parts[entry.owner] = Part(structure.__name__, draft.inputs[entry.owner], given, effects)
 
 
@@ -213,11 +218,11 @@ def _slot(draft: _Draft, entry: _Entry, symbol: str) -> tuple[Slot, Mapping[str,
     return draft.overrides.pop(f"{entry.owner}.{symbol}", ((entry.sheet, symbol), entry.page.sources))
 
 
-def _read_effect(draft: _Draft, entry: _Entry, key: str, covariate: str, symbol: str) -> str:
+def _read_effect(draft: _Draft, entry: _Entry, key: str, acting: Acting) -> str:
     """Takes an effect in, and tells it in words."""
     slot, sources = _slot(draft, entry, key)
-    reference = entry.page.covariates[covariate]
-    found = read_effect(slot, f"{entry.owner}.{symbol}", covariate, reference, sources)
+    reference = entry.page.covariates.quantities[acting.covariate]
+    found = read_effect(slot, entry.owner, acting, reference, sources)
     if found is None:
         return ""
     effect, draft.parameters[f"{entry.owner}.{key}"] = found
@@ -242,6 +247,18 @@ def _read_value(draft: _Draft, entry: _Entry, declared: Declaration) -> Any:
     return jnp.asarray(value, float) if math.isfinite(value) else value
 
 
+def _check_residuals(draft: _Draft) -> None:
+    """An additive error has the dimension of what it is added to."""
+    outputs = draft.outputs()
+    for owner in (owner for owner, part in draft.built.items() if isinstance(part, AbstractResidual)):
+        source = next(iter(draft.inputs[owner].get("prediction", ())), "")
+        given = draft.parameters.get(f"{owner}.add_sd")
+        wanted = outputs[source][0] if source in outputs else "*"
+        if given is not None and wanted not in ("*", given.dimension):
+            sheet = draft.entries[owner].sheet
+            sheet.findings.add(sheet.at("add_sd.unit"), f"must be {wanted}, as {source} is", given.unit)
+
+
 def _refuse_overrides(draft: _Draft) -> None:
     """What is set in a drug but is no parameter of it, unless parts are missing that may have it."""
     if not draft.whole:
@@ -260,7 +277,7 @@ def _refuse_idle(draft: _Draft, pages: Sequence[Page]) -> None:
     """Covariates that no regimen can ask for and that act on nothing."""
     acting = {effect.covariate for effect in draft.effects}
     for page in pages if draft.whole else ():
-        for name in page.covariates.keys() - COVARIATES.keys() - acting:
+        for name in page.covariates.quantities.keys() - COVARIATES.keys() - acting:
             rule = f"must act on a parameter by e_{name}_<parameter>"
             page.root.findings.add(f"covariates.{name}", rule, name, did_you_mean(name, COVARIATES))
 
@@ -284,8 +301,12 @@ def _card(draft: _Draft, page: Page, drug: DrugCard | None, cards: Mapping[str, 
         sources=sources,
         drug=drug,
         parts={owner: part for owner, part in draft.parts.items() if owner in owners},
-        parameters={p: q for p, q in draft.parameters.items() if p.rpartition(".")[0] in owners},
+        parameters={p: q for p, q in draft.parameters.items() if p.rpartition(".")[0] in owners}
+        | {p: q for c in cards.values() for p, q in c.parameters.items() if p.endswith(CORRELATION)}
+        | read_correlations(page.root, page.sources),
         covariates=_join_covariates(page, cards),
+        levels={name: found for inner in cards.values() for name, found in inner.levels.items()}
+        | page.covariates.levels,
         digest=_digest(page, cards, code_of(type(part) for part in draft.built.values())),
         drugs=cards,
         **facts,
@@ -305,11 +326,11 @@ def _join_sources(page: Page, cards: Mapping[str, Card]) -> dict[str, Source]:
 
 def _join_covariates(page: Page, cards: Mapping[str, Card]) -> dict[str, Quantity]:
     """The reference values of a file, else those of its drug files where they agree."""
-    found = dict(page.covariates)
+    found = dict(page.covariates.quantities)
     for card in cards.values():
         for name, quantity in card.covariates.items():
             first = found.setdefault(name, quantity)
-            if name not in page.covariates and first.value_in_system != quantity.value_in_system:
+            if name not in page.covariates.quantities and first.value_in_system != quantity.value_in_system:
                 page.root.findings.add(
                     f"covariates.{name}", "must be given, because the drugs state different values"
                 )
@@ -347,9 +368,13 @@ def _wire(draft: _Draft, page: Page, card: Card) -> Model | None:
             draft.inputs,
             drugs=tuple(draft.drugs.values()),
             outcomes={owner: part for owner, part in built if isinstance(part, AbstractOutcome)},
-            variability={path: q.iiv for path, q in draft.parameters.items() if q.iiv is not None},
+            residuals={owner: part for owner, part in built if isinstance(part, AbstractResidual)},
+            variability=spreads(draft.parameters, "iiv"),
+            occasional=spreads(draft.parameters, "iov"),
+            correlations=correlations(card.parameters),
+            forms={path: q.form for path, q in draft.parameters.items() if q.form != "lognormal"},
             units=draft.system,
-            covariates={name: q.value_in_system for name, q in card.covariates.items()},
+            covariates=Covariates(dict(card.covariates), dict(card.levels)).covariates(),
             name=card.name,
             effects={effect: quantity.value_in_system for effect, quantity in draft.effects.items()},
             digest=card.digest,

@@ -5,23 +5,18 @@ import re
 from dataclasses import dataclass
 
 from pkpd.card import Document, DrugCard, Quantity, Source
-from pkpd.catalogue.sheet import Convert, Sheet, read_quantity, read_sources, to_unit
+from pkpd.catalogue.covariates import Covariates, read_covariates
+from pkpd.catalogue.sheet import Sheet, read_quantity, read_sources, to_unit
 from pkpd.checks import Findings
-from pkpd.dosing.cells import NAMES
 from pkpd.dosing.language import is_name
 from pkpd.parameters import Declaration
 from pkpd.units import Substance, UnitError, UnitSystem, factor
 
-COVARIATES = {
-    "bsa": Declaration("bsa", "body surface area", "m^2", "positive"),
-    "wt": Declaration("wt", "body weight", "kg", "positive"),
-}
 ONE_WORD = "must be one word that means nothing else in a regimen"
 _AMOUNTS = {
     "molar_mass": Declaration("molar_mass", "molar mass", "g/mol", "positive"),
     "potency": Declaration("potency", "potency", "IU/mg", "positive"),
 }
-_COVARIATE = re.compile(r"[a-z][a-z0-9_]*")
 _COMMON = (
     "schema",
     "extends",
@@ -33,6 +28,8 @@ _COMMON = (
     "reproduces",
     "misses",
     "components",
+    "residuals",
+    "correlations",
 )
 _OF_DRUG = ("drug", "pk", "routes")
 _OF_MODEL = ("drugs", "outcomes")
@@ -46,7 +43,7 @@ class Page:
     root: Sheet
     units: UnitSystem
     sources: dict[str, Source]
-    covariates: dict[str, Quantity]
+    covariates: Covariates
     valid: bool
 
     @property
@@ -62,9 +59,9 @@ def open_page(document: Document) -> Page:
     if isinstance(schema, bool) or schema != 1:
         root.fault("schema", "must be 1")
     if schema is not None and root.findings.faults:
-        return Page(document, root, UnitSystem(), {}, {}, False)
+        return Page(document, root, UnitSystem(), {}, Covariates(), False)
     sources = read_sources(root)
-    page = Page(document, root, _read_units(root), sources, _read_covariates(root, sources), True)
+    page = Page(document, root, _read_units(root), sources, read_covariates(root, sources), True)
     own = _OF_DRUG if page.is_drug else _OF_MODEL
     root.known((*_COMMON, *own), f"must be a table of a {'drug' if page.is_drug else 'disease'} model")
     root.need("title")
@@ -88,32 +85,14 @@ def read_drug(page: Page) -> DrugCard:
     return DrugCard(name, **stand_in | found)
 
 
-def _read_covariates(root: Sheet, sources: dict[str, Source]) -> dict[str, Quantity]:
-    """References of covariates: `wt` and `bsa`, which regimens may need, and any that acts on a number."""
-    sheet = root.child("covariates")
-    others = [name for name in sheet.table if name not in COVARIATES]
-    for name in others:
-        if not _COVARIATE.fullmatch(name) or name in NAMES:
-            rule = "must be a lower-case word that is no column of dose records"
-            sheet.findings.add(sheet.at(name), rule, name[:60])
-    return _read_quantities(
-        sheet, COVARIATES | {name: Declaration(name, "covariate", "", "real") for name in others}, sources
-    )
-
-
 def _read_quantities(
     sheet: Sheet, declared: dict[str, Declaration], sources: dict[str, Source]
 ) -> dict[str, Quantity]:
     found = {}
     for key, declaration in declared.items():
         if key in sheet.table:
-            found[key] = read_quantity((sheet, key), declaration, _to(declaration.dimension), sources)
+            found[key] = read_quantity((sheet, key), declaration, to_unit(declaration.dimension), sources)
     return {key: quantity for key, quantity in found.items() if quantity is not None}
-
-
-def _to(dimension: str) -> Convert:
-    """Reads a unit as a factor to a fixed one, or, where there is none, as itself."""
-    return to_unit(dimension) if dimension else lambda unit: to_unit(unit)(unit)
 
 
 def _read_units(root: Sheet) -> UnitSystem:

@@ -18,7 +18,10 @@ Convert = Callable[[str], tuple[str, float]]
 
 FRACTION = "must lie between 0 and 5 (0.3 means 30 %)"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-KEYS = ("value", "unit", "source", "at", "why", "rse", "ci95", "iiv", "iiv_cv", "note")
+_FORMS = {"": "lognormal", "_cv": "lognormal", "_sd": "normal", "_logit": "logit"}
+SPREADS = tuple(f"{kind}{suffix}" for kind in ("iiv", "iov") for suffix in _FORMS)
+KEYS = ("value", "unit", "source", "at", "why", "rse", "ci95", *SPREADS, "note")
+_FAR = 4.0  # standard deviations at which a normal effect must still leave a parameter in its domain
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ def read_quantity(
     unit = read_unit(sheet, convert, hint)
     texts = {key: sheet.text(key) for key in ("source", "at", "why", "note")}
     check_source(sheet, sources)
-    spread = _read_spread(sheet)
+    spread = _read_spread(sheet, declaration.domain)
     if unit is not None or declaration.domain != "unit":
         _check_domain(sheet, declaration, unit[2] if unit else 1.0)
     if value is None or unit is None or len(sheet.findings.faults) > before:
@@ -254,21 +257,55 @@ def check_source(sheet: Sheet, sources: Collection[str], published: bool = False
     sheet.need("at", what=" (the place in the source)")
 
 
-def _read_spread(sheet: Sheet) -> dict[str, Any]:
-    """`rse`, `ci95` and `iiv` (from `iiv_cv`: omega^2 = ln(1 + CV^2))."""
-    for first, second in (("rse", "ci95"), ("iiv", "iiv_cv")):
-        if first in sheet.table and second in sheet.table:
-            sheet.fault(first, f"must not stand beside {second}")
-    sizes = {key: sheet.number(key) for key in ("rse", "iiv", "iiv_cv")}
-    for key, size in sizes.items():
-        if size is not None and not (0.0 <= size <= 5.0 and (size > 0.0 or key != "rse")):
-            sheet.fault(key, FRACTION)
+def _read_spread(sheet: Sheet, domain: str) -> dict[str, Any]:
+    """`rse`, `ci95`, and the SDs between patients and between occasions."""
+    if "rse" in sheet.table and "ci95" in sheet.table:
+        sheet.fault("rse", "must not stand beside ci95")
+    rse = sheet.number("rse")
+    if rse is not None and not 0.0 < rse <= 5.0:
+        sheet.fault("rse", FRACTION)
     value, ci95 = _as_number(sheet.table.get("value")), sheet.pair("ci95")
     if ci95 is not None and value is not None:
         check_inside(sheet, "ci95", ci95, value)
-    cv = sizes["iiv_cv"]
-    iiv = sizes["iiv"] if cv is None else math.sqrt(math.log1p(min(abs(cv), 5.0) ** 2))
-    return {"rse": sizes["rse"], "ci95": ci95, "iiv": iiv}
+    found = {kind: _read_effects(sheet, kind) for kind in ("iiv", "iov")}
+    forms = {form for size, form in found.values() if size is not None}
+    if len(forms) > 1:
+        sheet.fault("iov", "must be of the same scale as iiv")
+    form = min(forms, default="lognormal")
+    _check_form(sheet, form, domain, sum(size**2 for size, _ in found.values() if size) ** 0.5)
+    people = {"median": sheet.number("median"), "within": sheet.pair("within")}
+    sizes = {kind: size for kind, (size, _) in found.items()}
+    return {"rse": rse, "ci95": ci95, "form": form, **people, **sizes}
+
+
+def _read_effects(sheet: Sheet, kind: str) -> tuple[float | None, str]:
+    """An SD and what it is of: by `iiv` of the logarithm, by `iiv_cv` too (omega^2 = ln(1 + CV^2)), by
+    `iiv_sd` of the number, in its unit, by `iiv_logit` of its logit."""
+    keys = [key for key in (f"{kind}{suffix}" for suffix in _FORMS) if key in sheet.table]
+    for key in keys[:-1]:
+        sheet.fault(key, f"must not stand beside {keys[-1]}")
+    if not keys:
+        return None, "lognormal"
+    suffix, size = keys[-1].removeprefix(kind), sheet.number(keys[-1])
+    free = suffix == "_sd"
+    if size is not None and not 0.0 <= size <= (math.inf if free else 5.0):
+        sheet.fault(keys[-1], "must not be negative" if free else FRACTION)
+    if size is not None and suffix == "_cv":
+        size = math.sqrt(math.log1p(min(abs(size), 5.0) ** 2))
+    return size, _FORMS[suffix]
+
+
+def _check_form(sheet: Sheet, form: str, domain: str, size: float) -> None:
+    """Effects leave a parameter in its domain: on its logit, or at four standard deviations."""
+    key = next((key for key in sheet.table if key in SPREADS), "iiv")
+    if form == "logit" and domain != "unit":
+        sheet.fault(key, "must be iiv, iiv_cv or iiv_sd, because the number is no share")
+    value = _as_number(sheet.table.get("value"))
+    if form == "normal" and domain == "unit":
+        sheet.fault(key, "must be iiv_logit, iiv or iiv_cv, because the number is a share")
+    elif form == "normal" and domain != "real" and value is not None and value - _FAR * size < 0.0:
+        rule = f"must leave the number positive at {_FAR:g} standard deviations below {value:g}"
+        sheet.fault(key, rule, "Use iiv, of the logarithm.")
 
 
 def check_inside(sheet: Sheet, key: str, interval: tuple[float, float], value: float) -> None:

@@ -14,7 +14,7 @@ from pkpd.catalogue.sheet import Sheet
 from pkpd.checks import did_you_mean
 from pkpd.component import Component
 from pkpd.pk import AbstractAbsorption, AbstractDisposition
-from pkpd.response import AbstractOutcome
+from pkpd.response import AbstractOutcome, AbstractResidual
 from pkpd.response.binary import LINKS
 from pkpd.response.summary import SUMMARIES
 from pkpd.units import UnitSystem
@@ -53,6 +53,7 @@ DISPOSITIONS = Registry(AbstractDisposition, (pkpd.pk,))
 ABSORPTIONS = Registry(AbstractAbsorption, (pkpd.pk,))
 COMPONENTS = Registry(Component, (pkpd.pk, pkpd.pd))
 OUTCOMES = Registry(AbstractOutcome, (pkpd.response,))
+RESIDUALS = Registry(AbstractResidual, (pkpd.response,))
 
 
 def read_structure(sheet: Sheet, registry: Registry) -> type[Any] | None:

@@ -53,6 +53,7 @@ def show(model: str, as_json: bool = JSON) -> None:
                 "units": vars(card.units),
                 "parameters": {path: _in_full(q) for path, q in card.parameters.items()},
                 "covariates": {name: _in_full(q) for name, q in card.covariates.items()},
+                "levels": card.levels,
                 "effects": {f"{n}.{k}": v for n, p in card.parts.items() for k, v in p.effects.items()},
                 "sources": {key: str(source) for key, source in card.sources.items()},
                 "facts": [f.as_dict() for f in facts],
@@ -67,6 +68,9 @@ def show(model: str, as_json: bool = JSON) -> None:
     effects = [(f"{n}.{key}", word) for n, p in card.parts.items() for key, word in p.effects.items()]
     if effects:
         table("Covariates", ["coefficient", "acts as"], effects)
+    if card.covariates:
+        rows = [_covariate(name, q, card.levels.get(name, ())) for name, q in card.covariates.items()]
+        table("Patients", ["covariate", "reference", "unit", "virtual patients", "source"], rows)
     rows = [_parameter(path, q) for path, q in card.parameters.items()]
     columns = ["path", "value", "unit", "uncertainty", "between patients", "source"]
     table("Parameters", columns, [[row[c] for c in columns] for row in rows])
@@ -75,7 +79,8 @@ def show(model: str, as_json: bool = JSON) -> None:
 
 def _in_full(q: Any) -> dict[str, Any]:
     told = {key: value for key, value in vars(q).items() if value not in (None, "")}
-    return {key: value for key, value in told.items() if key != "factor"}
+    left_out = {"factor"} if q.iiv or q.iov else {"factor", "form"}
+    return {key: value for key, value in told.items() if key not in left_out}
 
 
 def _parameter(path: str, q: Any) -> dict[str, Any]:
@@ -85,9 +90,34 @@ def _parameter(path: str, q: Any) -> dict[str, Any]:
         "value": number(q.value),
         "unit": q.unit,
         "uncertainty": uncertainty,
-        "between patients": "-" if q.iiv is None else f"SD of log {q.iiv:.2f}",
-        "source": q.source + (f", {q.at}" if q.at else f": {q.why}" if q.why else ""),
+        "between patients": _spread(q, q.iiv) + (f"; occasions {_spread(q, q.iov)}" if q.iov else ""),
+        "source": _source(q),
     }
+
+
+def _source(q: Any) -> str:
+    return q.source + (f", {q.at}" if q.at else f": {q.why}" if q.why else "")
+
+
+def _spread(q: Any, size: float | None) -> str:
+    """A standard deviation in words."""
+    from pkpd.population import SPREADS
+
+    if size is None:
+        return "-"
+    return f"SD {size:.3g}" if q.form == "normal" else f"SD of {SPREADS[q.form]}{size:.2f}"
+
+
+def _covariate(name: str, q: Any, levels: Any) -> list[str]:
+    """How virtual patients spread about the reference of a covariate."""
+    if levels:
+        reference = next(level for level, number, _ in levels if number == q.value)
+        shares = ", ".join(f"{share:.1%} {level} ({number:g})" for level, number, share in levels)
+        return [name, reference, "", shares, _source(q)]
+    middle = q.value if q.median is None else q.median
+    within = f", {q.within[0]:g} to {q.within[1]:g}" if q.within else ""
+    spread = f"median {middle:g}, {_spread(q, q.iiv)}{within}" if q.iiv else "the reference"
+    return [name, number(q.value), q.unit, spread, _source(q)]
 
 
 def _print_facts(facts: list[Any]) -> None:

@@ -131,7 +131,8 @@ def _simulate(
     import numpy as np
 
     from pkpd.endpoints import survives
-    from pkpd.simulation import bind, sample_patients
+    from pkpd.individuals import sample_patients
+    from pkpd.simulation import bind
     from pkpd.simulation import simulate as run_one
 
     events = bind(built, regimen)
@@ -187,9 +188,9 @@ def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
 
 def _plot(built: Any, regimen: str, patients: int, seed: int, path: str) -> None:
     """Concentrations at times close enough for a smooth line; the kinetics are those of the model file."""
+    from pkpd.individuals import sample_patients
     from pkpd.plot import plot_exposure, save
     from pkpd.plot.exposure import exposure_times
-    from pkpd.simulation import sample_patients
     from pkpd.simulation import simulate as run_one
 
     group = sample_patients(built, patients, seed) if patients > 1 else None

@@ -38,16 +38,17 @@ class Events(eqx.Module):
     def __len__(self) -> int:
         return len(self.route)
 
-    def take(self, doses: Sequence[int], times: Sequence[float]) -> "Events":
-        """Some of the doses, at other times."""
+    def take(self, doses: Sequence[int], times: Sequence[float] | None = None) -> "Events":
+        """Some of the doses, at other times where these are given."""
         index = np.array(doses, int)
+        plan = tuple(self.nominal[i] for i in doses) if times is None else tuple(map(float, times))
         return Events(
-            jnp.asarray(times, float),
+            self.time[index] if times is None else jnp.asarray(times, float),
             self.amount[index],
             self.duration[index],
             tuple(self.route[i] for i in doses),
             tuple(self.lasting[i] for i in doses),
-            tuple(map(float, times)),
+            plan,
             given=None if self.given is None else self.given[index],
         )
 
@@ -148,6 +149,22 @@ class Jumps(eqx.Module):
     infused: bool = eqx.field(static=True, default=True)
     order: Float[Array, "jumps patients"] | None = None
     absent: Bool[Array, "jumps patients"] | None = None
+
+
+def joined(parts: Sequence[Jumps]) -> Jumps:
+    """Jumps of several groups of doses, none of which have an `order`."""
+    columns = zip(*((j.time, j.amount, j.rate) for j in parts), strict=True)
+    time, amount, rate = (jnp.concatenate(v) for v in columns)
+    state = tuple(s for j in parts for s in j.state)
+    route = tuple(r for j in parts for r in j.route)
+    nominal = tuple(t for j in parts for t in j.nominal)
+    delay = tuple(t for j in parts for t in j.delay)
+    absent = None
+    if any(j.absent is not None for j in parts):
+        known = (jnp.zeros(j.time.shape, bool) if j.absent is None else j.absent for j in parts)
+        absent = jnp.concatenate(list(known))
+    infused = any(j.infused for j in parts)
+    return Jumps(time, amount, rate, state, route, nominal, delay, infused, absent=absent)
 
 
 Route = tuple[str, str]

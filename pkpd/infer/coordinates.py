@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pkpd.individuals import individualise
 from pkpd.infer.arm import Arm
 from pkpd.infer.mode import Gradient
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Point, Problem, compiled
 from pkpd.response import AbstractRecord
-from pkpd.simulation import individualise, inputs_along
+from pkpd.simulation import inputs_along
 
 POINTS = 512
 PATIENTS = 32

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from pkpd.devices import jitted
 from pkpd.dosing.events import Events
 from pkpd.endpoints import label, log_alive, log_table
+from pkpd.individuals import individualise, sample_patients
 from pkpd.infer.arm import Arm, in_one_crowd, together
 from pkpd.infer.levels import Level
 from pkpd.infer.prior import Prior
@@ -20,7 +21,7 @@ from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.response import Course
 from pkpd.response.joint import joint_counts, marginals
-from pkpd.simulation import courses, individualise, sample_patients, signals_along
+from pkpd.simulation import courses, signals_along
 from pkpd.solve import AbstractSolver, Multirate
 
 Point = Float[Array, " params"]

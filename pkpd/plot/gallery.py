@@ -5,6 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from pkpd.individuals import sample_patients
 from pkpd.infer.arm import Arm
 from pkpd.infer.fit import Fit
 from pkpd.model import Model
@@ -16,7 +17,7 @@ from pkpd.plot.posterior import plot_posterior
 from pkpd.plot.starts import plot_starts
 from pkpd.plot.tumour import plot_tumour
 from pkpd.response import WHOResponse
-from pkpd.simulation import sample_patients, simulate
+from pkpd.simulation import simulate
 
 
 def fit_pictures(fit: Fit, folder: Path, patients: int = 200) -> list[Path]:

@@ -17,6 +17,7 @@ from pkpd.catalogue import load_card, load_model
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.devices import float64
 from pkpd.dosing.events import Events
+from pkpd.individuals import sample_patients
 from pkpd.infer.arm import Arm
 from pkpd.infer.levels import By
 from pkpd.infer.problem import Problem, free
@@ -26,7 +27,6 @@ from pkpd.records.evidence import Reader, bound, read_evidence
 from pkpd.records.levels import read_levels
 from pkpd.records.priors import read_priors
 from pkpd.records.question import Question, read_question
-from pkpd.simulation import sample_patients
 from pkpd.solve import AbstractSolver, Multirate
 from pkpd.units import UnitError, factor
 

@@ -9,13 +9,14 @@ import pytest
 
 from pkpd.catalogue import load_model
 from pkpd.dosing.events import aligned
+from pkpd.individuals import sample_patients
 from pkpd.infer.arm import Arm, apart, side_by_side, together
 from pkpd.infer.levels import Level
 from pkpd.infer.mode import gradient_of
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Problem, evaluator, free
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import bind, sample_patients
+from pkpd.simulation import bind
 from pkpd.solve import Multirate
 from pkpd.solve.solver import first_dose, jumps_of
 

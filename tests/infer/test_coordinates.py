@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from pkpd.catalogue import load_model
+from pkpd.individuals import sample_patients
 from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import Coordinates, coordinates_of
 from pkpd.infer.levels import Level
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Problem, free
 from pkpd.response.joint import Endpoint
-from pkpd.simulation import bind, sample_patients
+from pkpd.simulation import bind
 
 PRIORS = (Prior("normal", 0.3, 0.5), Prior("lognormal", 2.0, 0.8))
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pkpd.individuals import sample_patients
 from pkpd.infer.mode import gradient_of
 from pkpd.infer.problem import Problem
 from pkpd.records import load_question, resolve
-from pkpd.simulation import sample_patients
 
 
 @pytest.fixture(scope="module")

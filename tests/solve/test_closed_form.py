@@ -7,9 +7,10 @@ import pytest
 
 from pkpd.catalogue import load_model
 from pkpd.checks import InputError
+from pkpd.individuals import individualise, sample_patients
 from pkpd.model import Drug, Model, wire
 from pkpd.pk import Bolus, FirstOrder, OneCompartment
-from pkpd.simulation import bind, individualise, sample_patients, simulate
+from pkpd.simulation import bind, simulate
 from pkpd.solve import ODE, ClosedForm
 from pkpd.units import Substance, UnitSystem
 

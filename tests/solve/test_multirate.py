@@ -9,8 +9,9 @@ import pytest
 
 from pkpd.catalogue import load_model
 from pkpd.checks import InputError
+from pkpd.individuals import individualise, sample_patients
 from pkpd.infer.problem import Problem
-from pkpd.simulation import apart, bind, individualise, sample_patients, simulate
+from pkpd.simulation import apart, bind, simulate
 from pkpd.solve import ODE, Multirate
 
 TIMES = (0.3, 1.0, 2.6, 5.0, 9.0, 30.0)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 from pkpd.catalogue import load_model
+from pkpd.individuals import individualise, sample_patients
 from pkpd.pd.turnover import Turnover
-from pkpd.simulation import bind, individualise, sample_patients
+from pkpd.simulation import bind
 from pkpd.solve import Multirate
 from pkpd.solve.parts import parts_of
 from pkpd.solve.structure import resting
