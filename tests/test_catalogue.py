@@ -290,7 +290,7 @@ def test_faults_of_a_number(case: dict[str, str], folder: Path) -> None:
     assert edited("drugx.toml", line, case["new"]) == [f"drugx.toml: {case['told']}"]
 
 
-@pytest.mark.parametrize("case", FAULTS["drugs"] + FAULTS["facts"], ids=str)
+@pytest.mark.parametrize("case", FAULTS["drugs"] + FAULTS["facts"] + FAULTS["variability"], ids=str)
 def test_faults_of_a_drug_file(case: dict[str, str], folder: Path) -> None:
     assert edited("drugx.toml", case["old"], case["new"]) == [f"drugx.toml: {case['told']}"]
 

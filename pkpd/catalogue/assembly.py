@@ -255,8 +255,8 @@ def _check_residuals(draft: _Draft) -> None:
         given = draft.parameters.get(f"{owner}.add_sd")
         wanted = outputs[source][0] if source in outputs else "*"
         if given is not None and wanted not in ("*", given.dimension):
-            sheet = draft.entries[owner].sheet
-            sheet.findings.add(sheet.at("add_sd.unit"), f"must be {wanted}, as {source} is", given.unit)
+            rule = f"must be {wanted}, as {source} is"
+            draft.entries[owner].sheet.child("add_sd").fault("unit", rule)
 
 
 def _refuse_overrides(draft: _Draft) -> None:

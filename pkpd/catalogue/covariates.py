@@ -43,6 +43,7 @@ def read_covariates(root: Sheet, sources: Mapping[str, Source]) -> Covariates:
         if name not in COVARIATES and (not _NAME.fullmatch(name) or name in (*NAMES, OCCASION)):
             rule = "must be a lower-case word that is no column of dose records"
             sheet.findings.add(sheet.at(name), rule, name[:60])
+            continue
         if isinstance(table, dict) and "levels" in table:
             quantity, levels = _read_levels(sheet.child(name), sources)
             found.levels[name] = levels

@@ -214,7 +214,8 @@ def read_quantity(
     unit = read_unit(sheet, convert, hint)
     texts = {key: sheet.text(key) for key in ("source", "at", "why", "note")}
     check_source(sheet, sources)
-    spread = _read_spread(sheet, declaration.domain)
+    spread = _read_spread(sheet)
+    _check_form(sheet, declaration.domain, spread, unit[2] if unit else 1.0)
     if unit is not None or declaration.domain != "unit":
         _check_domain(sheet, declaration, unit[2] if unit else 1.0)
     if value is None or unit is None or len(sheet.findings.faults) > before:
@@ -257,7 +258,7 @@ def check_source(sheet: Sheet, sources: Collection[str], published: bool = False
     sheet.need("at", what=" (the place in the source)")
 
 
-def _read_spread(sheet: Sheet, domain: str) -> dict[str, Any]:
+def _read_spread(sheet: Sheet) -> dict[str, Any]:
     """`rse`, `ci95`, and the SDs between patients and between occasions."""
     if "rse" in sheet.table and "ci95" in sheet.table:
         sheet.fault("rse", "must not stand beside ci95")
@@ -272,7 +273,6 @@ def _read_spread(sheet: Sheet, domain: str) -> dict[str, Any]:
     if len(forms) > 1:
         sheet.fault("iov", "must be of the same scale as iiv")
     form = min(forms, default="lognormal")
-    _check_form(sheet, form, domain, sum(size**2 for size, _ in found.values() if size) ** 0.5)
     people = {"median": sheet.number("median"), "within": sheet.pair("within")}
     sizes = {kind: size for kind, (size, _) in found.items()}
     return {"rse": rse, "ci95": ci95, "form": form, **people, **sizes}
@@ -295,15 +295,18 @@ def _read_effects(sheet: Sheet, kind: str) -> tuple[float | None, str]:
     return size, _FORMS[suffix]
 
 
-def _check_form(sheet: Sheet, form: str, domain: str, size: float) -> None:
+def _check_form(sheet: Sheet, domain: str, spread: Mapping[str, Any], scale: float) -> None:
     """Effects leave a parameter in its domain: on its logit, or at four standard deviations."""
     key = next((key for key in sheet.table if key in SPREADS), "iiv")
-    if form == "logit" and domain != "unit":
+    value, form = _as_number(sheet.table.get("value")), spread["form"]
+    if value is None or form == "lognormal":
+        return
+    far = _FAR * math.hypot(spread["iiv"] or 0.0, spread["iov"] or 0.0)
+    if form == "logit" and not 0.0 < value * scale < 1.0:
         sheet.fault(key, "must be iiv, iiv_cv or iiv_sd, because the number is no share")
-    value = _as_number(sheet.table.get("value"))
-    if form == "normal" and domain == "unit":
+    elif form == "normal" and domain == "unit":
         sheet.fault(key, "must be iiv_logit, iiv or iiv_cv, because the number is a share")
-    elif form == "normal" and domain != "real" and value is not None and value - _FAR * size < 0.0:
+    elif form == "normal" and domain != "real" and value < far:
         rule = f"must leave the number positive at {_FAR:g} standard deviations below {value:g}"
         sheet.fault(key, rule, "Use iiv, of the logarithm.")
 

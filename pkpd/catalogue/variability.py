@@ -30,7 +30,8 @@ def read_correlations(root: Sheet, sources: Mapping[str, Source]) -> dict[str, Q
 
 def correlations(parameters: Mapping[str, Quantity]) -> dict[str, float]:
     """Those among the numbers of a model, by pair."""
-    return {p.removesuffix(CORRELATION): q.value for p, q in parameters.items() if p.endswith(CORRELATION)}
+    found = {p: q.value_in_system for p, q in parameters.items() if p.endswith(CORRELATION)}
+    return {path.removesuffix(CORRELATION): value for path, value in found.items()}
 
 
 def spreads(parameters: Mapping[str, Quantity], kind: str) -> dict[str, float]:

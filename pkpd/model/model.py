@@ -134,7 +134,7 @@ class Model(eqx.Module):
                 changed[path] = self.varied(path, changed.get(path, self._leaf(path)), spread * kappa)
         return self.replace(changed)
 
-    def varied(self, path: str, value: Scalar, effect: Scalar) -> Scalar:
+    def varied(self, path: str, value: Scalar, effect: Any) -> Scalar:
         """A parameter's value moved by a random effect."""
         return varied(value, dict(self.forms).get(path, "lognormal"), effect)
 

@@ -116,7 +116,7 @@ def _check_correlations(
         ends = pair.split("~")
         if len(set(ends)) != 2 or not any(set(ends) <= group for group in groups):
             rule = "must join two parameters that have iiv, or two covariates that have a spread"
-            findings.add(f"{pair}.corr", rule, " and ".join(ends))
+            findings.add(f'correlations."{pair}"', rule, " and ".join(ends))
     for block, least in unsound({pair: float(value) for pair, value in correlations.items()}):
         rule = "must be a matrix that is positive definite"
         hint = f"Its smallest eigenvalue is {least:.3g}: correlations of a paper need all their digits."

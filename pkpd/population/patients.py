@@ -49,7 +49,8 @@ def draw_patients(
     The same seed gives the same patients under any schedule and any parameters (common random
     numbers). Paths take the dimensions in sorted order; the effects `shared`, which repeat in each of
     `groups`, come last, because the first dimensions are the best. Effects of occasions on the parameters
-    `occasional` have points of their own. `correlations` are those of covariates, of their normal scores.
+    `occasional` have points of their own, dealt out at random. `correlations` are those of the normal scores
+    of covariates.
     Raises `InputError` unless `count` is at least 1 and a multiple of `groups`, `seed` a non-negative integer
     and `starts` ascending from 0.
     """
@@ -62,8 +63,8 @@ def draw_patients(
     scores = {f"{_KNOWN}{c.name}": v for c, v in zip(spread, columns[len(names) :], strict=True)}
     scores = correlated(scores, correlations or {}, list(scores))
     known = {c.name: c.values(np.asarray(scores[f"{_KNOWN}{c.name}"])) for c in spread}
-    drawn, turns = sorted(occasional), len(starts)
-    each = _normal(len(drawn) * turns, count, np.random.default_rng([seed, 1]))
+    drawn, turns, rng = sorted(occasional), len(starts), np.random.default_rng([seed, 1])
+    each = _normal(len(drawn) * turns, count, rng)[:, rng.permutation(count)]
     kappa = {p: each[i :: len(drawn)] for i, p in enumerate(drawn)}
     arrays = ({name: jnp.asarray(v) for name, v in some.items()} for some in (eta, known, kappa))
     own, known_of, of_occasions = arrays

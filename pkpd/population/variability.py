@@ -1,6 +1,7 @@
 """Random effects: how far the parameters of a patient, or of one of his occasions, are from typical ones."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ SPREADS = {"lognormal": "log ", "normal": "", "logit": "logit "}  # what the eff
 _JOIN = "~"
 
 
-def varied(value: Scalar, form: str, effect: Scalar) -> Array:
+def varied(value: Any, form: str, effect: Any) -> Array:
     """A value moved by an effect on its scale: `lognormal`, the logarithm; `normal`, itself; `logit`."""
     if form == "normal":
         return jnp.asarray(value + effect)
@@ -26,8 +27,8 @@ def pair_of(first: str, second: str) -> str:
 
 
 def correlated(
-    effects: Mapping[str, Array], correlations: Mapping[str, Scalar], order: Sequence[str]
-) -> dict[str, Array]:
+    effects: Mapping[str, Array | np.ndarray], correlations: Mapping[str, Scalar], order: Sequence[str]
+) -> dict[str, Array | np.ndarray]:
     """Effects with correlations from independent ones, by the factor of Cholesky of each block.
 
     Those earlier in `order` stay as they are as far as they can: the first of each block does.
