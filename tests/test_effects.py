@@ -75,5 +75,7 @@ e_sex_female_vc = {{ value = 0.9, unit = "1", form = "factor", {where} }}"""
     assert at(model.under({"sex": 0.0}), "drugx.vc") == pytest.approx(6.0 * 0.9)
     assert model.reads == {"sex", "occ"}
     used = load_model("./illness.toml")
-    assert at(used, "drugx.cl~drugx.vc.corr") == pytest.approx(0.4)
+    assert "drugx.cl.iiv" not in used.declared
+    assert not used.correlations.keys() & {"drugx.cl~drugx.vc"}
+    assert at(used, "covariates.bsa~covariates.wt.corr") == pytest.approx(0.8)
     assert "drugx.assay" in used.residuals

@@ -29,7 +29,7 @@ from pkpd.catalogue.structures import (
     read_structure,
     settings_of,
 )
-from pkpd.catalogue.variability import CORRELATION, correlations, read_correlations, spreads
+from pkpd.catalogue.variability import correlations, of_drug, read_correlations, spreads
 from pkpd.checks import Fault, InputError, did_you_mean
 from pkpd.component import Component
 from pkpd.dosing.language import is_name
@@ -302,7 +302,7 @@ def _card(draft: _Draft, page: Page, drug: DrugCard | None, cards: Mapping[str, 
         drug=drug,
         parts={owner: part for owner, part in draft.parts.items() if owner in owners},
         parameters={p: q for p, q in draft.parameters.items() if p.rpartition(".")[0] in owners}
-        | {p: q for c in cards.values() for p, q in c.parameters.items() if p.endswith(CORRELATION)}
+        | {p: q for c in cards.values() for p, q in of_drug(c.parameters, draft.parameters).items()}
         | read_correlations(page.root, page.sources),
         covariates=_join_covariates(page, cards),
         levels={name: found for inner in cards.values() for name, found in inner.levels.items()}

@@ -28,6 +28,16 @@ def read_correlations(root: Sheet, sources: Mapping[str, Source]) -> dict[str, Q
     return found
 
 
+def of_drug(drug: Mapping[str, Quantity], model: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """A drug's correlations in a model that uses it, which may set a number that does not differ any more."""
+
+    def varies(end: str) -> bool:
+        return end not in model or model[end].iiv is not None
+
+    found = {path: q for path, q in drug.items() if path.endswith(CORRELATION)}
+    return {p: q for p, q in found.items() if all(map(varies, p.removesuffix(CORRELATION).split("~")))}
+
+
 def correlations(parameters: Mapping[str, Quantity]) -> dict[str, float]:
     """Those among the numbers of a model, by pair."""
     found = {p: q.value_in_system for p, q in parameters.items() if p.endswith(CORRELATION)}
