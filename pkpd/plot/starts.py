@@ -16,14 +16,18 @@ FLOOR = 1e-6
 def plot_starts(
     log_density: Sequence[float] | np.ndarray, converged: Sequence[bool] | np.ndarray, agree: float = 0.01
 ) -> Figure:
-    """How far below the best log density each start [starts] ended, best first; `agree` is the tolerance."""
-    reached = np.asarray(log_density, float)
+    """How far below the best log density each start [starts] ended, best first; `agree` is the tolerance.
+
+    The best is that of those that converged, if one has.
+    """
+    reached, done = np.asarray(log_density, float), np.asarray(converged, bool)
     reached = np.where(np.isfinite(reached), reached, np.nan)
     if np.all(np.isnan(reached)):
         raise fail("log_density", "must hold a number", list(log_density))
-    gap = np.maximum(np.nanmax(reached) - reached, FLOOR)
+    best = np.nanmax(reached[done] if np.isfinite(reached[done]).any() else reached)
+    gap = np.maximum(best - reached, FLOOR)
     order = np.argsort(gap)
-    rank, gap, done = np.arange(1, len(gap) + 1), gap[order], np.asarray(converged, bool)[order]
+    rank, gap, done = np.arange(1, len(gap) + 1), gap[order], done[order]
     figure, axes = panels(1, 1, 2.9)
     panel = axes[0, 0]
     panel.axhspan(FLOOR / 2, agree, color=PALE, alpha=0.5, lw=0, zorder=0)

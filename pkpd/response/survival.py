@@ -69,7 +69,11 @@ class AbstractHazard(AbstractSurvival):
         rise = first_rise(size, jnp.log(self.size_cap))
         whole = integral_by_parts(course.edges, self.power, rise, self._ratio, size, shift)
         here = rise.found[None] & (jnp.arange(len(steps))[:, None] == rise.cell[None])
-        return self.scale**self.power * jnp.where(here, whole[None], steps)  # finite slope in scale at 0
+        found = jnp.where(here, whole[None], steps)
+        some = jnp.where(
+            found < 0.0, 0.0, found
+        )  # cubics through the nodes of a hazard that leaps can fall below 0
+        return self.scale**self.power * some  # finite slope in scale at 0
 
     def _ratio(self, log_size: Array, shift: Array) -> Array:
         """The hazard over the power law."""

@@ -327,6 +327,8 @@ def test_starts_count_those_that_agree() -> None:
     converged, failed = figure.axes[0].lines
     assert np.asarray(converged.get_ydata())[:4] == pytest.approx([1e-6, 1e-6, 0.003, 1.0])
     assert failed.get_ydata() == pytest.approx([15.0])
+    lost = plot_starts(np.array([-1.0, 1e30, -1.0]), np.array([True, False, True]))
+    assert lost.get_suptitle() == "2 of 3 starts reached the same mode"
     with pytest.raises(InputError, match="must hold a number"):
         plot_starts(np.array([np.nan, -np.inf]), np.array([True, True]))
 

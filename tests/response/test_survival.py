@@ -146,3 +146,19 @@ def test_slopes_in_scale_and_shape_are_finite_from_the_start(course, shape):
     slopes = jax.grad(hazard, (0, 1))(*point)
     total = (0.004 * 365) ** shape
     assert slopes == pytest.approx((total * shape / 0.004, total * np.log(0.004 * 365)), rel=1e-9)
+
+
+def test_a_hazard_that_leaps_is_never_negative():
+    """A climb from far away would end at a likelihood without bound where a hazard falls steeply in a cell."""
+    edges = np.arange(0.0, 85.0, 7.0)
+    times = np.concatenate([edges[:1], nodes_of(edges).ravel()])
+    zero = jnp.zeros((len(times), 1))
+    for fall in (3.0, 30.0, 300.0):
+        paths = {"memory": jnp.asarray(np.exp(-times) * fall)[:, None], "log_ratio": zero, "direct": zero}
+        course = Course(edges, paths | {"excess": zero}, jnp.asarray(28.0))
+        for shape in (0.008, 0.5, 3.0):
+            outcome = WeibullSurvival(scale=0.01, shape=shape, b_effect=28.0, freeze=84.0)
+            steps = outcome.hazard_steps(course)
+            assert jnp.all(steps >= 0.0)
+            slopes = jax.grad(lambda o, c=course: o.hazard_steps(c).sum())(outcome)
+            assert all(np.isfinite(v) for v in jax.tree.leaves(slopes))
