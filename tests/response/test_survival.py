@@ -149,7 +149,7 @@ def test_slopes_in_scale_and_shape_are_finite_from_the_start(course, shape):
 
 
 def test_a_hazard_that_leaps_is_never_negative():
-    """A climb from far away would end at a likelihood without bound where a hazard falls steeply in a cell."""
+    """A climb from far away would end at a likelihood without bound where hazards fall steeply in a cell."""
     edges = np.arange(0.0, 85.0, 7.0)
     times = np.concatenate([edges[:1], nodes_of(edges).ravel()])
     zero = jnp.zeros((len(times), 1))
