@@ -66,6 +66,12 @@ def bind(
     )
 
 
+def scaling(model: Model, regimen: Regimen) -> list[str]:
+    """The covariates by which virtual patients get amounts of their own."""
+    spread = {covariate.name for covariate in model.covariates if covariate.spreads}
+    return sorted(spread & {_PER[dose.per] for dose in regimen.administrations() if dose.per})
+
+
 def _rows(amounts: Sequence[Any]) -> Array:
     """Amounts of doses [doses], or [doses, patients] where some differ between patients."""
     shape = np.broadcast_shapes(*(np.shape(v) for v in amounts))

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from pkpd.catalogue import load_model
-from pkpd.checks import InputError
+from pkpd.checks import Findings, InputError
 from pkpd.infer.levels import Level
 from pkpd.infer.predict import thin
 from pkpd.infer.prior import Prior
 from pkpd.likelihood.reports import HazardRatio, KaplanMeier, Mean, MedianSurvival
 from pkpd.records import load_answer, load_question, resolve
 from pkpd.records.answer import posterior_models
+from pkpd.records.evidence import bound
+from tests.doctored import edited
 
 HEAD = "study,arm,endpoint,n,events,value,se,time,regimen,histology,weight,pool,source,at\n"
 TREATED = "aldesleukin 3 MIU sc q24h x2"
@@ -233,3 +235,17 @@ def test_no_data_leave_the_prior(ask):
     rows = [row.replace(",0.3,", ",,") for row in ROWS]
     problem = ask('[weights]\n"A" = 0\n"B" = 0', rows).problem
     assert float(jax.jit(lambda x: problem.log_likelihood(x))(jnp.asarray([0.3, -0.2]))) == 0.0
+
+
+def test_a_fit_gives_all_patients_one_amount(folder):
+    """A regimen per kg is refused where the model's virtual patients differ in weight."""
+    told = 'value = 70000, unit = "g"'
+    assert edited("drugx.toml", told, f"{told}, iiv_cv = 0.2") == []
+    findings = Findings()
+    model = load_model("./drugx.toml")
+    assert bound(model, "regimens.a", "drugx 15 MIU sc", findings) is not None
+    bound(model, "regimens.b", "drugx 0.1 MIU/kg sc", findings)
+    assert [str(fault) for fault in findings.faults] == [
+        "regimens.b: must not depend on wt, which differs between the model's virtual patients, "
+        'but is "drugx 0.1 MIU/kg sc". All patients of a fit get one amount: give it, or no spread.'
+    ]

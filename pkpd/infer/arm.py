@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -94,11 +95,12 @@ def in_one_crowd(
     def wide(values: Sequence[Array]) -> Array:
         return side_by_side([jnp.broadcast_to(v[..., None], (*v.shape, count)) for v in values], groups)
 
-    crowd = {path: side_by_side([eta] * arms, groups) for path, eta in patients.eta.items()}
+    crowd = jax.tree.map(lambda v: side_by_side([v] * arms, groups), patients)
+    crowd = dataclasses.replace(crowd, count=arms * count)
     same = aligned(events)
     amount, given = [e.amount for e in same], [e.given for e in same if e.given is not None]
     doses = dataclasses.replace(same[0], amount=wide(amount), given=wide(given))
     values = {path: wide([each[path] for each in shifted]) for path in shifted[0]}
-    found = courses(values, Patients(crowd, arms * count, groups), doses)
+    found = courses(values, crowd, doses)
     paths = {port: apart(v, arms, groups) for port, v in found.paths.items()}
     return [dataclasses.replace(found, paths={port: v[i] for port, v in paths.items()}) for i in range(arms)]

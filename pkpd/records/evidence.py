@@ -18,7 +18,7 @@ from pkpd.likelihood.reports import AbstractReport, HazardRatio, KaplanMeier, Me
 from pkpd.likelihood.reports import Mean as MeanReport
 from pkpd.model import Model
 from pkpd.response.joint import Axis, Endpoint, axes_of
-from pkpd.simulation import bind, in_unit, units_of
+from pkpd.simulation import bind, in_unit, scaling, units_of
 from pkpd.units import UnitError
 
 JOINT = f"must count at most {MOST_AXES} outcomes for the joint likelihood, and several kinds of one at most"
@@ -55,7 +55,11 @@ def read_evidence(reader: Reader, tables: Sequence[ArmTable], overlap: bool = Fa
 def bound(model: Model, place: str, text: str, findings: Findings) -> Events | None:
     """The doses of a regimen; faults go to `findings`, with the place."""
     try:
-        return bind(model, Regimen.parse(text))
+        regimen = Regimen.parse(text)
+        for name in scaling(model, regimen):
+            rule = f"must not depend on {name}, which differs between the model's virtual patients"
+            findings.add(place, rule, text, "All patients of a fit get one amount: give it, or no spread.")
+        return bind(model, regimen)
     except InputError as error:
         findings.adopt(error, place)
         return None

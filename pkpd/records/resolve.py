@@ -142,6 +142,10 @@ def digest(question: Question, problem: Problem, others: Sequence[Arm] = ()) -> 
         "solver": _solver(problem.solver),
         "estimator": {key: v for key, v in question.estimator.items() if v or key != "emulate"},
     }
+    people = problem.patients
+    if people.covariates or people.kappa:
+        known = people.covariates | people.kappa
+        content["people"] = {name: _hash_of(v) for name, v in known.items()}
     if problem.levels:
         content["levels"] = [list(dataclasses.astuple(level)) for level in problem.levels]
     return hashlib.sha256(json.dumps(_rounded(content), sort_keys=True).encode()).hexdigest()

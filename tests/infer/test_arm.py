@@ -10,11 +10,13 @@ import pytest
 from pkpd.catalogue import load_model
 from pkpd.dosing.events import aligned
 from pkpd.individuals import sample_patients
-from pkpd.infer.arm import Arm, apart, side_by_side, together
+from pkpd.infer.arm import Arm, apart, in_one_crowd, side_by_side, together
 from pkpd.infer.levels import Level
 from pkpd.infer.mode import gradient_of
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Problem, evaluator, free
+from pkpd.population import Patients
+from pkpd.response import Course
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind
 from pkpd.solve import Multirate
@@ -99,6 +101,28 @@ def test_one_crowd_and_back():
     assert crowd[0].tolist()[:9] == [0, 1, 2, 100, 101, 102, 200, 201, 202]
     for arm, back in enumerate(apart(crowd, 3, groups=2)):
         assert back.tolist() == values[arm].tolist()
+
+
+def test_patients_keep_their_covariates_and_occasions_in_the_crowd(model):
+    events = [bind(model, regimen) for regimen in (BOTH, ALONE)]
+    patients = Patients(
+        {"drugx.cl": jnp.arange(4.0)},
+        4,
+        2,
+        covariates={"wt": jnp.arange(4.0) + 10.0},
+        kappa={"drugx.cl": jnp.arange(8.0).reshape(2, 4)},
+        starts=(0.0, 1.0),
+    )
+
+    def courses(values, crowd, doses):
+        assert (crowd.count, crowd.groups, crowd.starts) == (8, 2, (0.0, 1.0))
+        own = {"eta": crowd.eta["drugx.cl"][None], "wt": crowd.covariates["wt"][None]}
+        return Course(np.array([0.0]), own | {"kappa": crowd.kappa["drugx.cl"]}, 0.0)
+
+    for course in in_one_crowd(courses, patients, [{}, {}], events):
+        assert course.paths["eta"].tolist() == [[0.0, 1.0, 2.0, 3.0]]
+        assert course.paths["wt"].tolist() == [[10.0, 11.0, 12.0, 13.0]]
+        assert course.paths["kappa"].tolist() == [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]
 
 
 def test_together_as_alone(model):
