@@ -7,9 +7,11 @@ import pytest
 from scipy import stats
 
 from pkpd.catalogue import load_model
+from pkpd.catalogue.structures import RESIDUALS
 from pkpd.checks import InputError
 from pkpd.model import Drug, wire
 from pkpd.observation import observe
+from pkpd.parameters import declarations
 from pkpd.pk import Bolus, OneCompartment
 from pkpd.response import AdditiveError, CombinedError, LogNormalError, ProportionalError
 
@@ -52,6 +54,19 @@ def test_gradients_at_the_corners_too(name):
 
     difference = float(total(1.0 + 1e-6) - total(1.0 - 1e-6)) / 2e-6
     assert float(jax.grad(total)(1.0)) == pytest.approx(difference, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_observations_do_not_depend_on_units(name):
+    error, _ = ERRORS[name]
+    wide = {f: getattr(error, f) * (1e3 if f == "add_sd" else 1.0) for f in declarations(error)}
+    noise, level = jnp.array([-1.0, 0.0, 2.0]), jnp.array([0.0, 1.0, 5.0])
+    found = type(error)(**wide).observed(1e3 * level, noise)
+    assert found == pytest.approx(1e3 * np.asarray(error.observed(level, noise)), rel=1e-12)
+
+
+def test_every_residual_error_is_tested():
+    assert {type(error).__name__ for error, _ in ERRORS.values()} == set(RESIDUALS.exported())
 
 
 def test_noise_is_a_patients_own_whoever_else_is_there():
