@@ -49,9 +49,7 @@ def _along(model: Model, cascade: Cascade, stream: Stream, events: Events) -> St
     lasts = stream.lasting or entry.lasts
     delay = _split(entry.lag, stream.period)
     running = None if lasts is None else _split(lasts, stream.period)
-    ahead = stream.since[:, None] - delay.rest
-    after = ahead > SAME * jnp.finfo(jnp.result_type(float)).eps * stream.largest
-    since = jnp.where(after, ahead, ahead + stream.period)
+    since, after = _since(stream, delay.rest)
     since = jnp.concatenate([since, jnp.full_like(since[:1], stream.period)])
     flows = jax.lax.map(lambda t: _flow(cascade, entry.state, t, running), since)
     given = _given(stream, entry, events, delay, running)
@@ -68,6 +66,17 @@ def _split(time: Scalar, period: float) -> _Periods:
     return _Periods(whole.astype(int), time - whole * period)
 
 
+def _since(stream: Stream, lag: float | Array) -> tuple[Array, Array | None]:
+    """Times since a tick [columns, patients or 1] that comes later by a lag, and whether it is the last tick
+    before the wanted times, not the one before that; None where it always is."""
+    since = jnp.asarray(stream.since)[:, None]
+    if is_zero(lag):
+        return since, None
+    ahead = since - lag
+    after = ahead > SAME * jnp.finfo(ahead.dtype).eps * stream.largest
+    return jnp.where(after, ahead, ahead + stream.period), after
+
+
 def _flow(cascade: Cascade, state: str, time: Array, running: _Periods | None) -> Matrix:
     """What there is `time` after a tick of a unit in each state; and of inflows of a unit a time into one."""
     names = cascade.reached(state)
@@ -78,11 +87,17 @@ def _flow(cascade: Cascade, state: str, time: Array, running: _Periods | None) -
     begun = jnp.where(time < ends, time, ends)
     _, filled = cascade.matrices((), (state,), begun)
     later, fresh = cascade.matrices(names, (state,), time - begun)
-    early = {
-        (target, _EARLY): sum(later[target, s] * v for (s, _), v in filled.items() if (target, s) in later)
-        for target in names
-    }
+    inside = {s: v for (s, _), v in filled.items()}
+    early = {(t, _EARLY): v for t, v in _times(later, inside).items()}
     return decayed | early | {(target, _LATE): v for (target, _), v in fresh.items()}
+
+
+def _times(matrix: Matrix, values: State) -> State:
+    """The product of a matrix with a vector."""
+    found: State = {}
+    for (target, source), v in matrix.items():
+        found[target] = found[target] + v * values[source] if target in found else v * values[source]
+    return found
 
 
 def _given(
@@ -119,12 +134,12 @@ def _held(names: Sequence[str], across: Matrix, given: dict[str, Array]) -> Stat
 
     def tick(y: State, given: State) -> tuple[State, State]:
         z = y | {s: y[s] + v if s in y else v for s, v in given.items()}
-        return {t: sum(v * z[s] for (to, s), v in across.items() if to == t) for t in names}, z
+        return _times(across, z), z
 
     return jax.lax.scan(tick, {s: jnp.zeros(shape) for s in names}, given)[1]
 
 
-def _product(flows: Matrix, held: State, after: Array, stream: Stream) -> State:
+def _product(flows: Matrix, held: State, after: Array | None, stream: Stream) -> State:
     """States at the wanted times, which are some of all times since all ticks."""
     first = int(stream.last.min())
     place = (stream.last - first) * len(stream.since) + stream.column
@@ -133,12 +148,9 @@ def _product(flows: Matrix, held: State, after: Array, stream: Stream) -> State:
 
     def at(v: Array) -> Array:
         now, before = (v[part][:, None] for part in (ticks, ticks_before))
-        return now if isinstance(after, np.ndarray) else jnp.where(after, now, before)
+        return now if after is None else jnp.where(after, now, before)
 
-    found: State = {}
-    for (target, source), flow in flows.items():
-        part = flow * at(held[source])
-        found[target] = found[target] + part if target in found else part
+    found = _times(flows, {s: at(v) for s, v in held.items()})
     return {s: _rows(v.reshape(-1, v.shape[-1]), place) for s, v in found.items()}
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -32,6 +33,7 @@ class ClosedForm(AbstractSolver):
     many `cores`.
     """
 
+    by_plan: ClassVar[bool] = True
     cores: int = eqx.field(static=True, default=1)
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
@@ -44,7 +46,7 @@ class ClosedForm(AbstractSolver):
             return self._states(eqx.combine(own, shared), mine, times, len(count))
 
         columns = jnp.zeros(patients), own, events.by_patient
-        return in_chunks(run, columns, patients, self.cores)
+        return in_chunks(run, columns, max(1, patients), self.cores)
 
     def _states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         streams = streams_of(model, events, np.asarray(times, float))

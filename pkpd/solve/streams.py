@@ -92,7 +92,7 @@ def _clock(doses: np.ndarray, times: np.ndarray) -> tuple | None:
     tick = np.round((doses - first) / period).astype(int)
     if np.any(np.abs(doses - first - tick * period) > near):
         return None
-    return tick, period, *_columns(times - first, period, near), largest
+    return tick, float(period), *_columns(times - first, period, near), float(largest)
 
 
 def _divisor(a: float, b: float, near: float) -> float:
