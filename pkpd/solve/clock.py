@@ -58,6 +58,7 @@ def _along(model: Model, cascade: Cascade, stream: Stream, events: Events) -> St
 
 
 def _split(time: Scalar, period: float) -> _Periods:
+    """Numbers where it is one, else traced."""
     if is_zero(time) or isinstance(time, float):
         whole = int(float(time) // period)
         return _Periods(whole, float(time) - whole * period)

@@ -29,8 +29,8 @@ class ClosedForm(AbstractSolver):
     """Sums of divided differences of exponentials from dose to dose: absorption and linear disposition.
 
     Exact to rounding at any rates, equal ones too, and differentiable in parameters and schedule. Where doses
-    keep a clock, what happens within a period is computed once for all of them. Patients are shared out to so
-    many `cores`.
+    keep a clock whose times are not traced, what happens within a period is computed once for all periods.
+    Patients are shared out to so many `cores`.
     """
 
     by_plan: ClassVar[bool] = True

@@ -41,7 +41,7 @@ class Repeated(NamedTuple):
 
 
 class AbstractSolver(eqx.Module):
-    """Turns doses into states at wanted times; `by_plan`, if it gains where times of doses are numbers."""
+    """Turns doses into states at wanted times; faster, if `by_plan`, where those of doses are not traced."""
 
     by_plan: ClassVar[bool] = False
 

@@ -19,7 +19,7 @@ class Stream(NamedTuple):
     `dose` are places among the events and `tick` the number of the tick of each [doses]; the doses are by the
     inlet of a number, and infusions where they are `lasting`. Of wanted times `since` are the distinct times
     after a tick [columns], more than 0 and at most a period; `column` and `last`, the number of that tick or
-    -1, are those of each [times].
+    -1, are those of each [times]. `largest` is the largest of all times, whose rounding is that of the rest.
     """
 
     route: tuple[str, str]
@@ -40,13 +40,13 @@ class Stream(NamedTuple):
 
     @property
     def work(self) -> int:
-        """How many flows are computed or applied."""
+        """How many flows are computed, and ticks passed."""
         return len(self.since) + self.ticks
 
 
 def streams_of(model: Model, events: Events, times: np.ndarray) -> list[Stream] | None:
     """The streams that make up the doses. None where a clock does not help: where times are not numbers or
-    follow no clock, or where there are as many flows as from each time or dose to the next."""
+    follow no clock, or where there is as much work as from each time or dose to the next."""
     if not (len(times) and events.fixed and _starts_empty(model)):
         return None
     alike: dict[tuple[tuple[str, str], bool], list[int]] = {}
@@ -70,6 +70,7 @@ def _starts_empty(model: Model) -> bool:
 
 
 def is_zero(value: Scalar) -> bool:
+    """Whether it is zero for all patients, and that is known before a program runs."""
     try:
         return not np.any(np.asarray(value))
     except jax.errors.TracerArrayConversionError:
