@@ -70,7 +70,12 @@ MULTIRATE = (
     Run("Multirate", USUAL, "cached", 2048, 1),
 )
 RUNS = {
-    "w1": (Run("ClosedForm", 0.0, "value", 2048, 1), Run("ClosedForm", 0.0, "gradient", 2048, 1), *PEERS),
+    "w1": (
+        Run("ClosedForm", 0.0, "value", 10_000, 1),
+        Run("ClosedForm", 0.0, "value", 10_000, 2),
+        Run("ClosedForm", 0.0, "gradient", 2048, 1),
+        *PEERS,
+    ),
     "w2": (*MULTIRATE, *PEERS),
     "shipped": (*MULTIRATE, Run("ODE", 1e-6, "gradient", 8, 1), *PEERS),
     "shipped84": (Run("Multirate", USUAL, "value", 2048, 1), Run("ODE", 1e-6, "value", 8, 1)),

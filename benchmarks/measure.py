@@ -31,7 +31,7 @@ def solver_of(name: str, setting: float, cores: int) -> AbstractSolver:
     """A solver of the package by name, at a setting."""
     if name == "Multirate":
         return Multirate(setting, cores=cores)
-    return ClosedForm() if name == "ClosedForm" else ODE(setting, 1e-3 * setting)
+    return ClosedForm(cores) if name == "ClosedForm" else ODE(setting, 1e-3 * setting)
 
 
 def outputs(workload: Workload, solver: AbstractSolver, count: int) -> Callable[..., Any]:

@@ -167,7 +167,8 @@ def simulate(
 
     def run(solver: AbstractSolver) -> tuple[dict[str, Array], dict[str, Array]]:
         looks = tuple(alive) if outcomes else None
-        return _run(model, events, patients, tuple(wanted.tolist()), chosen, looks, origin, solver)
+        plain = solver.by_plan and events.fixed
+        return _run(model, events, patients, tuple(wanted.tolist()), chosen, looks, origin, solver, plain)
 
     found = run(solver)
     finer = solver.finer() if error else None
@@ -178,9 +179,8 @@ def simulate(
 
 def _chosen(model: Model, patients: Patients) -> AbstractSolver:
     """The solver that applies to a model and is the fastest."""
-    if not nonlinear(model):
-        return ClosedForm()
-    return Multirate(cores=max(1, min(jax.local_device_count(), patients.count // FEWEST)))
+    cores = max(1, min(jax.local_device_count(), patients.count // FEWEST))
+    return Multirate(cores=cores) if nonlinear(model) else ClosedForm(cores=cores)
 
 
 def apart(
@@ -206,8 +206,11 @@ def _run(
     alive: tuple[float, ...] | None,
     origin: float,
     solver: AbstractSolver,
+    plain: bool,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Outputs, and the probabilities of outcomes unless nobody asks when patients are alive."""
+    """Outputs, and the probabilities of outcomes unless nobody asks when patients are alive; doses are as
+    planned where that is `plain`."""
+    events = events.planned() if plain else events
     own = individualise(model, patients)
     count = patients.count
     if len(patients.starts) > 1:

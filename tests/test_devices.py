@@ -93,7 +93,7 @@ import numpy as np
 from pkpd.catalogue import load_model
 from pkpd.individuals import sample_patients
 from pkpd.simulation import simulate
-from pkpd.solve import Multirate
+from pkpd.solve import ClosedForm, Multirate
 
 model = load_model("neuroimmunotherapy")
 regimen, patients = "aldesleukin 3 MIU sc q24h x3 + melatonin 40 mg po q24h x3", sample_patients(model, 11, 1)
@@ -115,6 +115,16 @@ def last(cl, cores):
 
 one, two = (jax.grad(last)(model.get("aldesleukin.cl"), cores) for cores in (1, 2))
 assert np.isclose(one, two, rtol=1e-10)
+
+drug, times = load_model("melatonin"), np.arange(0.0, 72.0, 3.0)
+patients = sample_patients(drug, 11, 1)
+one, two = (
+    simulate(drug, "melatonin 40 mg po q24h x3", times, patients, solver=ClosedForm(cores)).outputs
+    for cores in (1, 2)
+)
+assert len(two["melatonin.central"].sharding.device_set) == 2
+for name, values in one.items():
+    assert np.allclose(two[name], values, rtol=1e-12, atol=1e-13), name
 """
     run(code, plain=True)
 

@@ -1,5 +1,6 @@
 """Doses bound to a model: fixed-shape arrays, differentiable in time, amount and duration."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -85,6 +86,12 @@ class Events(eqx.Module):
         except jax.errors.TracerArrayConversionError:
             return False
         return np.allclose(found, [*self.nominal, *self.lasting], rtol=1e-12, atol=1e-12)
+
+    def planned(self) -> "Events":
+        """The same doses at the times and for the durations of the plan, which are never traced."""
+        with jax.ensure_compile_time_eval():
+            time, duration = jnp.asarray(self.nominal, float), jnp.asarray(self.lasting, float)
+        return dataclasses.replace(self, time=time, duration=duration)
 
 
 def aligned(courses: Sequence[Events]) -> list[Events]:

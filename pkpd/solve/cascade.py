@@ -11,7 +11,7 @@ small amounts are as exact as large ones, and rates may coincide, in value and i
 References: Higham NJ. Functions of Matrices. SIAM 2008, doi 10.1137/1.9780898717778 (Newton's form).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import jax
@@ -82,20 +82,36 @@ class Cascade:
 
     def flow(self, y: State, time: Array, rate: State) -> State:
         """States after `time` from `y` (missing ones are zero), with a constant inflow `rate` into some."""
+        found: State = {}
+        for given, matrix in zip((y, rate), self.matrices(y, rate, time), strict=True):
+            for (target, source), share in matrix.items():
+                amount = given[source] * share
+                found[target] = found[target] + amount if target in found else amount
+        return {s: found.get(s, jnp.zeros(())) for s in self.names}
+
+    def matrices(
+        self, amounts: Collection[str], inflows: Collection[str], time: Array
+    ) -> tuple[Matrix, Matrix]:
+        """What each target holds after `time` of a unit that was in one of `amounts`, and of a unit a time
+        that flowed into one of `inflows`."""
         entering = [
-            (target, given, Way(path, constant), share)
-            for values, constant in ((y, False), (rate, True))
+            (constant, (target, source), Way(path, constant), share)
+            for constant, given in ((False, amounts), (True, inflows))
             for target in self.names
             for source, ways in self._ways[target].items()
-            if (given := values.get(source)) is not None
+            if source in given
             for path, share in ways.items()
         ]
         after = self._after(sorted({way for _, _, way, _ in entering}), time)
-        found: State = {}
-        for target, given, way, share in entering:
-            amount = given * share * after[way]
-            found[target] = found[target] + amount if target in found else amount
-        return {s: found.get(s, jnp.zeros(())) for s in self.names}
+        found: tuple[Matrix, Matrix] = ({}, {})
+        for constant, pair, way, share in entering:
+            matrix, part = found[constant], share * after[way]
+            matrix[pair] = matrix[pair] + part if pair in matrix else part
+        return found
+
+    def reached(self, state: str) -> list[str]:
+        """The states into which an amount in `state` gets, in the order of the cascade."""
+        return [s for s in self.names if state in self._ways[s]]
 
     def _after(self, ways: Sequence[Way], time: Array) -> dict[Way, Array]:
         """The divided difference along each way; one loop for those of a length keeps programs small."""

@@ -1,17 +1,24 @@
 """Exact solutions of linear kinetics."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from pkpd.checks import fail
+from pkpd.devices import in_chunks
 from pkpd.dosing.events import Events
 from pkpd.model import Model
 from pkpd.solve.cascade import Cascade
+from pkpd.solve.clock import by_clock
 from pkpd.solve.solver import AbstractSolver, Repeated, first_dose, jumps_of, start_states, start_times
 from pkpd.solve.steady import steady
+from pkpd.solve.streams import streams_of
 from pkpd.solve.structure import structure
 from pkpd.solve.timeline import Timeline, merge
 
@@ -21,10 +28,36 @@ State = dict[str, Array]
 class ClosedForm(AbstractSolver):
     """Sums of divided differences of exponentials from dose to dose: absorption and linear disposition.
 
-    Exact to rounding at any rates, equal ones too, and differentiable in parameters and schedule.
+    Exact to rounding at any rates, equal ones too, and differentiable in parameters and schedule. Where doses
+    keep a clock whose times are not traced, what happens within a period is computed once for all periods.
+    Patients are shared out to so many `cores`.
     """
 
+    by_plan: ClassVar[bool] = True
+    cores: int = eqx.field(static=True, default=1)
+
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
+        _require_linear(model)
+        own, shared = eqx.partition(model, jax.tree.map(lambda v: jnp.ndim(v) == 1, model))
+
+        def run(columns: tuple[Array, Model, State]) -> State:
+            count, own, doses = columns
+            mine = dataclasses.replace(events, **doses)
+            return self._states(eqx.combine(own, shared), mine, times, len(count))
+
+        columns = jnp.zeros(patients), own, events.by_patient
+        return in_chunks(run, columns, max(1, patients), self.cores)
+
+    def _states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
+        streams = streams_of(model, events, np.asarray(times, float))
+        if streams is None:
+            return self._by_scan(model, events, times, patients)
+        found = by_clock(model, Cascade(model, structure(model).cascade), streams, events)
+        shape = len(times), patients
+        return {s: jnp.broadcast_to(found.get(s, jnp.zeros(())), shape) for s in model.states}
+
+    def _by_scan(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
+        """From each time or dose to the next."""
         start, back = start_times(times)
         jumps = jumps_of(model, events, patients)
         wanted = jnp.broadcast_to(jnp.asarray(start)[:, None], (len(start), patients))

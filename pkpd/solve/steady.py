@@ -20,7 +20,7 @@ def steady(cascade: Cascade, state: str, dose: Repeated) -> State:
     interval, lag, amount, rate, duration, earlier, endless = dose
     since = jnp.maximum(jnp.ceil(lag / interval), 1.0) * interval - lag
     running = jnp.maximum(jnp.ceil((duration - since) / interval), 0.0)
-    names = _reached(cascade, state)
+    names = cascade.reached(state)
     ended = cascade.flow({}, duration, {state: rate})
     ended = {s: ended[s] + amount if s == state else ended[s] for s in names}
     ended = cascade.flow(ended, since + running * interval - duration, {})
@@ -38,7 +38,7 @@ def steady(cascade: Cascade, state: str, dose: Repeated) -> State:
 
 def _filled(cascade: Cascade, state: str, rate: Array) -> State:
     """States under an endless infusion into `state`."""
-    names = _reached(cascade, state)
+    names = cascade.reached(state)
     columns = [cascade.slope({s: _unit(s == source) for s in cascade.names}, {}) for source in names]
     loss = [[-column[target] for column in columns] for target in names]
     return _solved(names, loss, {state: rate})
@@ -51,18 +51,6 @@ def _series(cascade: Cascade, last: State, interval: Array) -> State:
     later = cascade.flow(dict(zip(names, units, strict=True)), interval, {})
     rest = [[units[j, i] - later[t][j] for j in range(len(names))] for i, t in enumerate(names)]
     return _solved(names, rest, last)
-
-
-def _reached(cascade: Cascade, state: str) -> list[str]:
-    """The states into which an amount in `state` gets, in the order of the cascade."""
-    pairs = {pair for block in cascade.blocks for pair in block.coupled | block.inflows}
-    found, todo = {state}, [state]
-    while todo:
-        source = todo.pop()
-        new = {t for t, s in pairs if s == source} - found
-        found |= new
-        todo += new
-    return [s for s in cascade.names if s in found]
 
 
 def _unit(same: bool) -> Array:
