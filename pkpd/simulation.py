@@ -157,7 +157,7 @@ def simulate(
     """
     events = regimen if isinstance(regimen, Events) else bind(model, regimen)
     patients = patients or typical_patient()
-    solver = solver or _chosen(model, patients)
+    solver = solver or chosen_solver(model, patients)
     solver.check(patients)
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
     chosen = tuple(model.outputs if outputs is None else outputs)
@@ -176,7 +176,7 @@ def simulate(
     return Simulation(jnp.asarray(wanted), *found, units_of(model), model.units.time, estimate)
 
 
-def _chosen(model: Model, patients: Patients) -> AbstractSolver:
+def chosen_solver(model: Model, patients: Patients) -> AbstractSolver:
     """The solver that applies to a model and is the fastest."""
     if not nonlinear(model):
         return ClosedForm()

@@ -11,7 +11,7 @@ small amounts are as exact as large ones, and rates may coincide, in value and i
 References: Higham NJ. Functions of Matrices. SIAM 2008, doi 10.1137/1.9780898717778 (Newton's form).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import jax
@@ -96,6 +96,15 @@ class Cascade:
             amount = given * share * after[way]
             found[target] = found[target] + amount if target in found else amount
         return {s: found.get(s, jnp.zeros(())) for s in self.names}
+
+    def slowest(self, targets: Collection[str], sources: Collection[str]) -> Array:
+        """The smallest loss rate on the ways of amounts from some states to others."""
+        found = jnp.full((), jnp.inf)
+        ways = (way for t in targets for s in sources for way in self._ways[t].get(s, {}).items())
+        for path, share in ways:
+            for rate in (self._rates[i] for i in path):
+                found = jnp.where((share > 0.0) & (rate < found), rate, found)
+        return found
 
     def _after(self, ways: Sequence[Way], time: Array) -> dict[Way, Array]:
         """The divided difference along each way; one loop for those of a length keeps programs small."""

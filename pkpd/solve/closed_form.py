@@ -1,6 +1,7 @@
 """Exact solutions of linear kinetics."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ class ClosedForm(AbstractSolver):
 
     Exact to rounding at any rates, equal ones too, and differentiable in parameters and schedule.
     """
+
+    own_times: ClassVar[bool] = True
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         start, back = start_times(times)
@@ -52,9 +55,12 @@ class ClosedForm(AbstractSolver):
         whole = {s: jnp.concatenate([first[s][None], path[s]]) for s in first}
         return {s: jnp.take_along_axis(v, place, axis=0) for s, v in whole.items()}
 
-    def settle(self, model: Model, state: str, dose: Repeated) -> State:
+    def flow(self, model: Model) -> Cascade:
         _require_linear(model)
-        return steady(Cascade(model, structure(model).cascade), state, dose)
+        return Cascade(model, structure(model).cascade)
+
+    def settle(self, model: Model, state: str, dose: Repeated) -> State:
+        return steady(self.flow(model), state, dose)
 
 
 def nonlinear(model: Model) -> list[str]:
