@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.lax import stop_gradient
+from jax.lax import fori_loop, stop_gradient
 from jaxtyping import Array, Float
 
-from pkpd.exposures.courses import SHARES, State
+from pkpd.exposures.courses import FEW, MANY, State
 from pkpd.exposures.hermite import ORDER, Pieces, halves, summit
 from pkpd.model import Model
 from pkpd.solve.cascade import Cascade
@@ -61,11 +61,6 @@ class Cell(NamedTuple):
     y: State
     inflow: State
 
-    @property
-    def nodes(self) -> Float[Array, "nodes patients"]:
-        """Times of nodes since the cell began."""
-        return SHARES[:, None] * self.length
-
 
 class Course(NamedTuple):
     """An output in a cell: polynomials between nodes, value, slope and curvature at times that lie in given
@@ -109,14 +104,16 @@ def exact_course(live: Flowing, still: Flowing, cell: Cell) -> Course:
         value, slope, bend = still.known(fixed, stop_gradient(time), 3)
         return value, slope, bend
 
-    at_nodes = jnp.stack(still.known(fixed, fixed.nodes, ORDER))
-    return Course(Pieces.through(cell.nodes, at_nodes[:, :-1], at_nodes[:, 1:]), look, glance)
+    nodes = FEW[:, None] * cell.length
+    at_nodes = jnp.stack(still.known(fixed, stop_gradient(nodes), ORDER))
+    return Course(Pieces.through(nodes, at_nodes[:, :-1], at_nodes[:, 1:]), look, glance)
 
 
 def sampled_course(signal: Signal, cell: Cell) -> Course:
     """The course of a cell whose states are known at its nodes."""
-    at_nodes = jnp.stack(signal.derivatives(cell.y, cell.begin + cell.nodes, cell.inflow, ORDER))
-    pieces = Pieces.through(cell.nodes, at_nodes[:, :-1], at_nodes[:, 1:])
+    nodes = MANY[:, None] * cell.length
+    at_nodes = jnp.stack(signal.derivatives(cell.y, cell.begin + nodes, cell.inflow, ORDER))
+    pieces = Pieces.through(nodes, at_nodes[:, :-1], at_nodes[:, 1:])
 
     def look(time: Array, pieces: Pieces) -> tuple[Array, Array, Array]:
         return pieces.look(time)
@@ -129,9 +126,12 @@ def peak(course: Course) -> tuple[Array, Array]:
     top = summit(course.pieces)
     one, time = top.piece, top.time[None]
     low, high = stop_gradient((one.begin, one.begin + one.length))
-    for _ in range(_ROUNDS):
+
+    def closer(_: int, time: Array) -> Array:
         _, slope, bend = course.glance(time, one)
-        time = jnp.where(top.smooth, jnp.clip(time + _to_summit(slope, bend), low, high), time)
+        return stop_gradient(jnp.clip(time + _to_summit(slope, bend), low, high))
+
+    time = jnp.where(top.smooth, fori_loop(0, _ROUNDS, closer, stop_gradient(time)), time)
     value, slope, bend = course.look(time, one)
     step = jnp.where(top.smooth, _to_summit(slope, bend), 0.0)
     return (time + step)[0], (value + step * slope / 2.0)[0]
@@ -147,11 +147,13 @@ def time_over(course: Course, level: Array) -> Array:
     """How long a cell lies above a level; its gradient moves the crossings."""
     part, pieces = halves(course.pieces, level), course.pieces.twice
     crosses = part.first != part.last
-    time = part.crossing
-    for _ in range(_ROUNDS):
+
+    def closer(_: int, time: Array) -> Array:
         value, slope, _ = course.glance(time, pieces)
         step = _to_level(value - stop_gradient(level), slope)
-        time = stop_gradient(jnp.clip(time + step, part.begin, part.end))
+        return stop_gradient(jnp.clip(time + step, part.begin, part.end))
+
+    time = fori_loop(0, _ROUNDS, closer, part.crossing)
     value, slope, _ = course.look(time, pieces)
     time = jnp.where(crosses, time + _to_level(value - level, slope), time)
     begin, end = jnp.where(part.first, part.begin, time), jnp.where(part.last, part.end, time)

@@ -16,8 +16,16 @@ from pkpd.solve.timeline import Timeline, merge
 State = dict[str, Array]
 
 _PIECES = 24  # of a cell
-_GRADE = 7.0  # the last piece is about `e^7` times as long as the first
-SHARES = np.expm1(_GRADE * np.linspace(0.0, 1.0, _PIECES + 1)) / np.expm1(_GRADE)
+_FEWER = 12  # of a cell with an exact flow, where they only tell where to look
+_GRADE = 7.0  # the last piece is `e^7` times as long as one at the start would be
+
+
+def shares(pieces: int) -> Float[np.ndarray, " nodes"]:
+    """Nodes that cut a cell of length 1 into pieces, the shortest first."""
+    return np.expm1(_GRADE * np.linspace(0.0, 1.0, pieces + 1)) / np.expm1(_GRADE)
+
+
+FEW, MANY = shares(_FEWER), shares(_PIECES)
 
 
 class Cells(NamedTuple):
@@ -54,7 +62,7 @@ def own_cells(
     """Cells between each patient's own jumps, with nodes in them."""
     coarse = _coarse(jumps, edges, patients)
     begin, length = coarse.breaks[:-1], jnp.diff(coarse.breaks, axis=0)
-    nodes = begin[:, None] + length[:, None] * SHARES[:-1, None]
+    nodes = begin[:, None] + length[:, None] * MANY[:-1, None]
     breaks = jnp.concatenate([nodes.reshape(-1, patients), coarse.breaks[-1:]])
     amount, rate = (
         {s: _spread(v, len(breaks)) for s, v in numbers.items()} for numbers in (coarse.amount, coarse.rate)
@@ -85,7 +93,7 @@ def common_cells(
     told = np.array([0.0, *edges, *(t for t in jumps.nominal if 0.0 <= t < edges[-1])])
     breaks = np.unique(np.round(told / near) * near)
     breaks = np.array([told[np.argmin(np.abs(told - t))] for t in breaks])
-    nodes = breaks[:-1, None] + np.diff(breaks)[:, None] * SHARES
+    nodes = breaks[:-1, None] + np.diff(breaks)[:, None] * MANY
     nodes[:, -1] = breaks[1:]
     wanted = np.append(nodes[:, :-1].ravel(), breaks[-1])
     path = solver.states(model, events, wanted.tolist(), patients)

@@ -97,7 +97,12 @@ class _View(NamedTuple):
         nodes = None
         if cells.inside is not None and cells.inflow_inside is not None:
             nodes = each._replace(y=cells.inside, inflow=cells.inflow_inside)
-        return jax.lax.map(one, (each, nodes))
+        empty = jax.tree.map(jnp.zeros_like, jax.eval_shape(one, jax.tree.map(lambda v: v[0], (each, nodes))))
+
+        def unless_empty(x: tuple[Cell, Cell | None]) -> Found:
+            return jax.lax.cond(jnp.any(x[0].length > 0.0), one, lambda _: empty, x)
+
+        return jax.lax.map(unless_empty, (each, nodes))
 
     def _courses(self) -> Callable[[Cell], Course]:
         """How to see the course of a cell."""
