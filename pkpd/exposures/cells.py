@@ -5,15 +5,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.lax import fori_loop, stop_gradient
+from jax.lax import stop_gradient
 from jaxtyping import Array, Float
 
 from pkpd.exposures.courses import FEW, MANY, State
-from pkpd.exposures.hermite import ORDER, Pieces, halves, summit
+from pkpd.exposures.hermite import Pieces, halves, summit
 from pkpd.model import Model
 from pkpd.solve.cascade import Cascade
 
-_ROUNDS = 2  # of Newton's method on the course itself, from the root of a polynomial close to it
+_ROUNDS = 3  # of Newton's method on the course itself, from the root of a polynomial close to it
+_ORDER = 4  # numbers at each node that polynomials go through
 
 Look = Callable[[Array, Pieces], tuple[Array, Array, Array]]
 
@@ -63,21 +64,20 @@ class Cell(NamedTuple):
 
 
 class Course(NamedTuple):
-    """An output in a cell: polynomials between nodes, value, slope and curvature at times that lie in given
-    pieces, and the same without gradients."""
+    """An output in a cell: polynomials between nodes, and value, slope and curvature at times that lie in given
+    pieces."""
 
     pieces: Pieces
     look: Look
-    glance: Look
 
     @property
     def negative(self) -> "Course":
         """What is low where this is high."""
 
-        def turned(look: Look) -> Look:
-            return lambda time, pieces: jax.tree.map(jnp.negative, look(time, pieces.negative))
+        def look(time: Array, pieces: Pieces) -> tuple[Array, Array, Array]:
+            return jax.tree.map(jnp.negative, self.look(time, pieces.negative))
 
-        return Course(self.pieces.negative, turned(self.look), turned(self.glance))
+        return Course(self.pieces.negative, look)
 
 
 class Flowing(NamedTuple):
@@ -92,49 +92,41 @@ class Flowing(NamedTuple):
         return self.signal.derivatives(y, cell.begin + time, cell.inflow, count)
 
 
-def exact_course(live: Flowing, still: Flowing, cell: Cell) -> Course:
-    """The course of a cell with an exact flow: polynomials tell where to look, by a flow without gradients."""
-    fixed = stop_gradient(cell)
+def exact_course(live: Flowing, still: Flowing, close: bool, cell: Cell) -> Course:
+    """The course of a cell with an exact flow: polynomials tell where to look, by a flow without gradients.
+
+    They must come `close` to the course where its values are compared with a level.
+    """
+    nodes = (MANY if close else FEW)[:, None] * cell.length
+    known = still.known(stop_gradient(cell), stop_gradient(nodes), _ORDER if close else 2)
 
     def look(time: Array, _: Pieces) -> tuple[Array, Array, Array]:
         value, slope, bend = live.known(cell, time, 3)
         return value, slope, bend
 
-    def glance(time: Array, _: Pieces) -> tuple[Array, Array, Array]:
-        value, slope, bend = still.known(fixed, stop_gradient(time), 3)
-        return value, slope, bend
-
-    nodes = FEW[:, None] * cell.length
-    at_nodes = jnp.stack(still.known(fixed, stop_gradient(nodes), ORDER))
-    return Course(Pieces.through(nodes, at_nodes[:, :-1], at_nodes[:, 1:]), look, glance)
+    return Course(Pieces.through(nodes, known), look)
 
 
 def sampled_course(signal: Signal, cell: Cell) -> Course:
     """The course of a cell whose states are known at its nodes."""
     nodes = MANY[:, None] * cell.length
-    at_nodes = jnp.stack(signal.derivatives(cell.y, cell.begin + nodes, cell.inflow, ORDER))
-    pieces = Pieces.through(nodes, at_nodes[:, :-1], at_nodes[:, 1:])
-
-    def look(time: Array, pieces: Pieces) -> tuple[Array, Array, Array]:
-        return pieces.look(time)
-
-    return Course(pieces, look, lambda time, pieces: stop_gradient(pieces.look(time)))
+    known = signal.derivatives(cell.y, cell.begin + nodes, cell.inflow, _ORDER)
+    return Course(Pieces.through(nodes, known), lambda time, pieces: pieces.look(time))
 
 
 def peak(course: Course) -> tuple[Array, Array]:
     """When a cell is highest, since it began, and how high."""
     top = summit(course.pieces)
-    one, time = top.piece, top.time[None]
-    low, high = stop_gradient((one.begin, one.begin + one.length))
+    low, high = stop_gradient((top.piece.begin, top.piece.begin + top.piece.length))
 
-    def closer(_: int, time: Array) -> Array:
-        _, slope, bend = course.glance(time, one)
-        return stop_gradient(jnp.clip(time + _to_summit(slope, bend), low, high))
+    def closer(time: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        time = jnp.where(top.smooth, jnp.clip(stop_gradient(time), low, high), top.time)
+        value, slope, bend = course.look(time, top.piece)
+        step = jnp.where(top.smooth, _to_summit(slope, bend), 0.0)
+        return time + step, (time + step, value + step * slope / 2.0)
 
-    time = jnp.where(top.smooth, fori_loop(0, _ROUNDS, closer, stop_gradient(time)), time)
-    value, slope, bend = course.look(time, one)
-    step = jnp.where(top.smooth, _to_summit(slope, bend), 0.0)
-    return (time + step)[0], (value + step * slope / 2.0)[0]
+    _, (time, value) = jax.lax.scan(closer, top.time[None], None, _ROUNDS)
+    return time[-1, 0], value[-1, 0]
 
 
 def _to_summit(slope: Array, bend: Array) -> Array:
@@ -146,16 +138,16 @@ def _to_summit(slope: Array, bend: Array) -> Array:
 def time_over(course: Course, level: Array) -> Array:
     """How long a cell lies above a level; its gradient moves the crossings."""
     part, pieces = halves(course.pieces, level), course.pieces.twice
+
+    def closer(time: Array, _: None) -> tuple[Array, Array]:
+        time = jnp.clip(stop_gradient(time), stop_gradient(part.begin), stop_gradient(part.end))
+        value, slope, _ = course.look(time, pieces)
+        time = time + _to_level(value - level, slope)
+        return time, time
+
+    _, rounds = jax.lax.scan(closer, part.crossing, None, _ROUNDS)
     crosses = part.first != part.last
-
-    def closer(_: int, time: Array) -> Array:
-        value, slope, _ = course.glance(time, pieces)
-        step = _to_level(value - stop_gradient(level), slope)
-        return stop_gradient(jnp.clip(time + step, part.begin, part.end))
-
-    time = fori_loop(0, _ROUNDS, closer, part.crossing)
-    value, slope, _ = course.look(time, pieces)
-    time = jnp.where(crosses, time + _to_level(value - level, slope), time)
+    time = jnp.where(crosses, rounds[-1], part.begin)
     begin, end = jnp.where(part.first, part.begin, time), jnp.where(part.last, part.end, time)
     return jnp.where(part.first | part.last, end - begin, 0.0).sum(0)
 

@@ -15,8 +15,6 @@ from pkpd.solve.timeline import Timeline, merge
 
 State = dict[str, Array]
 
-_PIECES = 24  # of a cell
-_FEWER = 12  # of a cell with an exact flow, where they only tell where to look
 _GRADE = 7.0  # the last piece is `e^7` times as long as one at the start would be
 
 
@@ -25,7 +23,8 @@ def shares(pieces: int) -> Float[np.ndarray, " nodes"]:
     return np.expm1(_GRADE * np.linspace(0.0, 1.0, pieces + 1)) / np.expm1(_GRADE)
 
 
-FEW, MANY = shares(_FEWER), shares(_PIECES)
+FEW, MANY = shares(12), shares(24)
+_PIECES = len(MANY) - 1
 
 
 class Cells(NamedTuple):

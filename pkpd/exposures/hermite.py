@@ -1,31 +1,32 @@
-"""Polynomials through values and three derivatives at both ends of a piece: where they peak and cross a level.
+"""Polynomials through values and derivatives at both ends of a piece: where they peak and cross a level.
 
-Their error is `(h / 2)^8 / 8!` times the eighth derivative over a piece of length `h`.
+With `n` numbers at each end the error over a piece of length `h` is at most `(h / 2)^(2 n) / (2 n)!` times the
+derivative of that order.
 
 References: Stoer J, Bulirsch R. Introduction to Numerical Analysis. Springer 2002, section 2.1.5 (Hermite).
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import fori_loop, stop_gradient
 from jaxtyping import Array, Bool, Float
 
-ORDER = 4  # numbers that are known at each end
 _STEPS = 20  # of the search for a root; bisections would leave a millionth
 
 
-def _matrix() -> np.ndarray:
-    """Powers from derivatives at 0 and at 1."""
-    power = np.arange(2 * ORDER)
-    falling = np.array([[math.perm(k, j) for k in power] for j in range(ORDER)], float)
-    at_zero = np.where(power == np.arange(ORDER)[:, None], falling, 0.0)
+@lru_cache(maxsize=8)
+def _matrix(order: int) -> np.ndarray:
+    """Powers from value and derivatives at 0 and at 1."""
+    power = np.arange(2 * order)
+    falling = np.array([[math.perm(k, j) for k in power] for j in range(order)], float)
+    at_zero = np.where(power == np.arange(order)[:, None], falling, 0.0)
     return np.linalg.inv(np.concatenate([at_zero, falling]))
-
-
-_POWERS = _matrix()
 
 
 class Pieces(NamedTuple):
@@ -36,18 +37,14 @@ class Pieces(NamedTuple):
     powers: Float[Array, "powers pieces ..."]
 
     @classmethod
-    def through(cls, nodes: Array, left: Array, right: Array) -> "Pieces":
-        """From value and derivatives by time [4, pieces, ...] at the beginning and the end of each piece."""
-        length = jnp.diff(nodes, axis=0)
-        scale = length ** np.arange(ORDER).reshape(-1, *(1,) * length.ndim)
-        return cls(
-            nodes[:-1], length, jnp.tensordot(_POWERS, jnp.concatenate([left * scale, right * scale]), 1)
-        )
-
-    def of(self, piece: Array) -> "Pieces":
-        """One piece [...] of each column, as the only one."""
-        begin, length = (jnp.take_along_axis(v, piece[None], axis=0) for v in (self.begin, self.length))
-        return Pieces(begin, length, jnp.take_along_axis(self.powers, piece[None, None], axis=1))
+    def through(cls, nodes: Array, known: Sequence[Array]) -> "Pieces":
+        """From value and derivatives by time at the nodes [nodes, ...]."""
+        length, scale, left, right = jnp.diff(nodes, axis=0), jnp.ones(()), [], []
+        for v in known:
+            left, right = [*left, v[:-1] * scale], [*right, v[1:] * scale]
+            scale = scale * length
+        powers = jnp.tensordot(_matrix(len(known)), jnp.stack([*left, *right]), 1)
+        return cls(nodes[:-1], length, powers)
 
     @property
     def twice(self) -> "Pieces":
@@ -84,17 +81,31 @@ def summit(pieces: Pieces) -> Summit:
     begin, end = powers[1], rate(powers).sum(0)
     turns = (begin >= 0.0) & (end < 0.0)
     share = jnp.where(turns, begin / jnp.where(turns, begin - end, 1.0), 0.0)
-    inner = jnp.maximum(horner(powers, share), jnp.maximum(first, last))
-    candidates = [jnp.where(turns, inner, -jnp.inf), first, last[-1:]]
-    count = len(first)
-    place = jnp.argmax(jnp.concatenate(candidates), axis=0)
-    smooth, node = place < count, place - count
-    one = pieces.of(jnp.where(smooth, place, jnp.minimum(node, count - 1)))
-    slope = rate(stop_gradient(one.powers))
-    at = root(slope, jnp.zeros_like(one.length), jnp.ones_like(one.length))[0]
-    begin, length = one.begin[0], one.length[0]
-    edge = jnp.where(node < count, begin, begin + length)
+    inner = jnp.where(turns, horner(powers, share), first)
+    later = ~turns & (last > first)
+    highest = jnp.maximum(inner, jnp.maximum(first, last))
+    edge = jnp.where(later, pieces.begin + pieces.length, pieces.begin)
+    rows = (pieces.begin, pieces.length, jnp.moveaxis(pieces.powers, 0, 1), edge, turns)
+    _, (begin, length, powers, edge, smooth) = largest(highest, rows)
+    one = Pieces(begin[None], length[None], powers[:, None])
+    zero = jnp.zeros_like(one.length)
+    at = root(rate(stop_gradient(one.powers)), zero, zero + 1.0)[0]
     return Summit(one, jnp.where(smooth, stop_gradient(begin + length * at), edge), smooth)
+
+
+def largest(values: Array, rows: Any) -> tuple[Array, Any]:
+    """The largest along the first axis, the earliest of those that are equal, and what stands beside it.
+
+    By comparisons one after the other, because a reduction to a place is slow and by equality is not safe
+    where a compiler computes a value twice.
+    """
+
+    def step(best: tuple[Array, Any], other: tuple[Array, Any]) -> tuple[tuple[Array, Any], None]:
+        better = other[0] > best[0]
+        return jax.tree.map(lambda new, old: jnp.where(better, new, old), other, best), None
+
+    first, rest = (jax.tree.map(lambda v, cut=cut: v[cut], (values, rows)) for cut in (0, slice(1, None)))
+    return jax.lax.scan(step, first, rest)[0]
 
 
 class Halves(NamedTuple):

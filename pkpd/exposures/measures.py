@@ -13,6 +13,7 @@ from jaxtyping import Array
 from pkpd.dosing.events import Events
 from pkpd.exposures.cells import Cell, Course, Flowing, Signal, exact_course, peak, sampled_course, time_over
 from pkpd.exposures.courses import Cells, common_cells, exact_cells, own_cells
+from pkpd.exposures.hermite import largest
 from pkpd.exposures.wiring import accumulating, area_of, doses_for, needed_for
 from pkpd.model import Model
 from pkpd.parameters import Scalar
@@ -25,6 +26,8 @@ QUANTITIES = ("auc", "cavg", "cmax", "cmin", "ctrough", "thalf", "time_above", "
 _INSIDE = frozenset(QUANTITIES) - {"ctrough", "thalf"}
 _OVER = frozenset({"time_above"})
 _AREAS = frozenset({"auc", "cavg"})
+_SUMS = frozenset({"auc", "time_above"})
+_PEAKS = {("cmax", "tmax"): 1.0, ("cmin", "tmin"): -1.0}
 _HIGH, _LOW = frozenset({"cmax", "tmax"}), frozenset({"cmin", "tmin"})
 
 
@@ -61,7 +64,8 @@ def measure(
     else:
         cells = common_cells(solver, summed, doses, jumps, asked.edges, patients)
     view = _View(signal, solver, exact, asked, above)
-    found, total = _by_interval(view.by_cell(cells), cells, asked.edges)
+    found = view.inside(cells)
+    total = _together(found, asked.edges)
     ends = view.at_ends(cells, frozenset(jumps.state))
     found |= ends
     total |= {name: v[-1] for name, v in ends.items()}
@@ -80,29 +84,36 @@ class _View(NamedTuple):
     asked: Asked
     above: Scalar
 
-    def by_cell(self, cells: Cells) -> Found:
-        """What each cell tells [cells, patients]: `auc`, `time_above`, `cmax` with `tmax` and the like."""
+    def inside(self, cells: Cells) -> Found:
+        """`auc`, `time_above`, `cmax` with `tmax` and the like of each interval [intervals, patients]."""
         if not self.asked.any(_INSIDE):
             return {}
         course = self._courses() if self.asked.any(_INSIDE - _AREAS) else None
+        start = jnp.asarray(self.asked.edges[:-1])[:, None]
+        place = jnp.arange(len(start))[:, None]
 
-        def one(x: tuple[Cell, Cell | None]) -> Found:
-            cell, nodes = x
+        def told(cell: Cell, nodes: Cell | None) -> Found:
             found = {"auc": self._area(cell, nodes)} if self.asked.any(_AREAS) else {}
             if course is not None:
                 found |= self._shape(course(cell if nodes is None else nodes))
             return found
 
+        def step(found: Found, x: tuple[Array, Cell, Cell | None]) -> tuple[Found, None]:
+            interval, cell, nodes = x
+            here = (interval == place) & (cell.length > 0.0)
+            add = lambda found: _added(found, told(cell, nodes), cell.begin - start, here)
+            return jax.lax.cond(jnp.any(here), add, lambda found: found, found), None
+
         each = Cell(cells.begin, cells.length, cells.after, cells.inflow)
         nodes = None
         if cells.inside is not None and cells.inflow_inside is not None:
             nodes = each._replace(y=cells.inside, inflow=cells.inflow_inside)
-        empty = jax.tree.map(jnp.zeros_like, jax.eval_shape(one, jax.tree.map(lambda v: v[0], (each, nodes))))
-
-        def unless_empty(x: tuple[Cell, Cell | None]) -> Found:
-            return jax.lax.cond(jnp.any(x[0].length > 0.0), one, lambda _: empty, x)
-
-        return jax.lax.map(unless_empty, (each, nodes))
+        none = jnp.zeros((len(start), cells.begin.shape[1]))
+        begun = {"auc": none, "time_above": none} | {s: none for high in _PEAKS for s in high}
+        begun |= {high: none - sign * jnp.inf for (high, _), sign in _PEAKS.items()}
+        wanted = jax.eval_shape(lambda x: told(*x), jax.tree.map(lambda v: v[0], (each, nodes)))
+        xs = (cells.interval, each, nodes)
+        return jax.lax.scan(step, {name: begun[name] for name in wanted}, xs)[0]
 
     def _courses(self) -> Callable[[Cell], Course]:
         """How to see the course of a cell."""
@@ -113,7 +124,7 @@ class _View(NamedTuple):
         still = self.solver.flow(model)
         assert still is not None
         fixed = Flowing(Signal(model, self.signal.output, since), still)
-        return partial(exact_course, Flowing(self.signal, live), fixed)
+        return partial(exact_course, Flowing(self.signal, live), fixed, self.asked.any(_OVER))
 
     def _area(self, cell: Cell, nodes: Cell | None) -> Array:
         area = area_of(self.asked.output)
@@ -152,23 +163,23 @@ class _View(NamedTuple):
         return found
 
 
-def _by_interval(by_cell: Found, cells: Cells, edges: tuple[float, ...]) -> tuple[Found, Found]:
-    """The same of each interval and of all."""
+def _added(found: Found, cell: Found, since: Array, here: Array) -> Found:
+    """Quantities of intervals with what a cell tells that lies `here` and begins `since` then."""
+    after = {name: found[name] + jnp.where(here, cell[name], 0.0) for name in found.keys() & _SUMS}
+    for (high, when), sign in _PEAKS.items():
+        if high in found:
+            better = here & (sign * cell[high] > sign * found[high])
+            after[high] = jnp.where(better, cell[high], found[high])
+            after[when] = jnp.where(better, since + cell[when], found[when])
+    return after
 
-    def among(mine: Array, start: Array) -> Found:
-        found = {}
-        for name in by_cell.keys() & {"auc", "time_above"}:
-            found[name] = jnp.where(mine, by_cell[name], 0.0).sum(0)
-        for name, when, sign in (("cmax", "tmax", 1.0), ("cmin", "tmin", -1.0)):
-            if name in by_cell:
-                place = jnp.argmax(jnp.where(mine, sign * by_cell[name], -jnp.inf), axis=0)[None]
-                found[name] = jnp.take_along_axis(by_cell[name], place, axis=0)[0]
-                time = jnp.take_along_axis(cells.begin + by_cell[when], place, axis=0)[0]
-                found[when] = time - start
-        return found
 
-    lasting, count = cells.length > 0.0, len(edges) - 1
-    begin = jnp.asarray(edges[:-1])
-    each = jax.lax.map(lambda k: among(lasting & (cells.interval == k), begin[k]), jnp.arange(count))
-    within = (cells.interval >= 0) & (cells.interval < count)
-    return each, among(lasting & within, begin[0])
+def _together(found: Found, edges: tuple[float, ...]) -> Found:
+    """The same of all intervals as one [patients]."""
+    total = {name: found[name].sum(0) for name in found.keys() & _SUMS}
+    since = jnp.asarray(edges[:-1])[:, None] - edges[0]
+    for (high, when), sign in _PEAKS.items():
+        if high in found:
+            value, total[when] = largest(sign * found[high], found[when] + since)
+            total[high] = sign * value
+    return total
