@@ -33,8 +33,8 @@ def interval_dataset(
     units: Mapping[str, str],
     time_unit: str,
 ) -> Any:
-    """An xarray Dataset of an output: quantities over `intervals`, with their `start` and `end`, and `patients`;
-    those of all intervals together, `total_...`, over `patients`."""
+    """An xarray Dataset of an output: quantities over `intervals`, with their `start` and `end`, and
+    `patients`; those of all intervals together, `total_...`, over `patients`."""
     import xarray
 
     found = {}

@@ -1,7 +1,7 @@
 """Peak, area and time above a level of one cell, as exactly as its solver allows."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ class Signal(NamedTuple):
 
     def derivatives(self, y: State, time: Array, inflow: State, count: int) -> list[Array]:
         """Value and derivatives by time at states, at a time of the model's clock and under running rates."""
+        y = {s: y[s] for s in self.model.states}
         function, found = self._value, []
         for k in range(count):
             function = self._rate(function, inflow) if k else function
@@ -64,8 +65,8 @@ class Cell(NamedTuple):
 
 
 class Course(NamedTuple):
-    """An output in a cell: polynomials between nodes, and value, slope and curvature at times that lie in given
-    pieces."""
+    """An output in a cell: polynomials between nodes, and value, slope and curvature at times that lie in
+    given pieces."""
 
     pieces: Pieces
     look: Look
@@ -97,7 +98,7 @@ def exact_course(live: Flowing, still: Flowing, close: bool, cell: Cell) -> Cour
 
     They must come `close` to the course where its values are compared with a level.
     """
-    nodes = (MANY if close else FEW)[:, None] * cell.length
+    nodes = jnp.asarray(MANY if close else FEW)[:, None] * cell.length
     known = still.known(stop_gradient(cell), stop_gradient(nodes), _ORDER if close else 2)
 
     def look(time: Array, _: Pieces) -> tuple[Array, Array, Array]:
@@ -109,7 +110,7 @@ def exact_course(live: Flowing, still: Flowing, close: bool, cell: Cell) -> Cour
 
 def sampled_course(signal: Signal, cell: Cell) -> Course:
     """The course of a cell whose states are known at its nodes."""
-    nodes = MANY[:, None] * cell.length
+    nodes = jnp.asarray(MANY)[:, None] * cell.length
     known = signal.derivatives(cell.y, cell.begin + nodes, cell.inflow, _ORDER)
     return Course(Pieces.through(nodes, known), lambda time, pieces: pieces.look(time))
 
@@ -119,7 +120,7 @@ def peak(course: Course) -> tuple[Array, Array]:
     top = summit(course.pieces)
     low, high = stop_gradient((top.piece.begin, top.piece.begin + top.piece.length))
 
-    def closer(time: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+    def closer(time: Array, _: Any) -> tuple[Array, tuple[Array, Array]]:
         time = jnp.where(top.smooth, jnp.clip(stop_gradient(time), low, high), top.time)
         value, slope, bend = course.look(time, top.piece)
         step = jnp.where(top.smooth, _to_summit(slope, bend), 0.0)
@@ -139,7 +140,7 @@ def time_over(course: Course, level: Array) -> Array:
     """How long a cell lies above a level; its gradient moves the crossings."""
     part, pieces = halves(course.pieces, level), course.pieces.twice
 
-    def closer(time: Array, _: None) -> tuple[Array, Array]:
+    def closer(time: Array, _: Any) -> tuple[Array, Array]:
         time = jnp.clip(stop_gradient(time), stop_gradient(part.begin), stop_gradient(part.end))
         value, slope, _ = course.look(time, pieces)
         time = time + _to_level(value - level, slope)

@@ -28,8 +28,8 @@ _PIECES = len(MANY) - 1
 
 
 class Cells(NamedTuple):
-    """When cells begin and how long they take [cells, patients], and in which interval each lies, -1 before the
-    first; states and running rates just after each begins, and at its nodes where the solver gives those.
+    """When cells begin and how long they take [cells, patients], and in which interval each lies, -1 before
+    the first; states and running rates just after each begins, and at its nodes if the solver gives those.
 
     At the edges of the intervals, states and running rates just before what jumps there [edges, patients].
     """

@@ -1,4 +1,4 @@
-"""What the course of an output comes to between doses: areas, peaks, troughs, half-lives, time above a level."""
+"""What the course of an output comes to between doses: area, peak, trough, half-life, time above a level."""
 
 import dataclasses
 import math
@@ -31,8 +31,8 @@ _TIMES = frozenset({"tmax", "tmin", "thalf", "time_above"})
 
 
 class Exposure(eqx.Module):
-    """Quantities of an `output` of patients, in model units: of each interval between `edges`, and in `total` of
-    all of them together.
+    """Quantities of an `output` of patients, in model units: of each interval between `edges`, and in `total`
+    of all of them together.
 
     `tmax` and `tmin` count from the beginning of the interval, in `total` from the first edge.
     """
@@ -45,8 +45,8 @@ class Exposure(eqx.Module):
     time_unit: str = eqx.field(static=True)
 
     def to_xarray(self) -> Any:
-        """A labelled xarray Dataset with units, over `intervals` and `patients`; `total_auc` and the like over
-        `patients`."""
+        """A labelled xarray Dataset with units, over `intervals` and `patients`; `total_auc` and the like
+        over `patients`."""
         return interval_dataset(
             self.output, self.edges, self.values, self.total, dict(self.units), self.time_unit
         )
@@ -65,22 +65,23 @@ def exposure(
 ) -> Exposure:
     """Exposure metrics of an output, of patients (default: the typical one) under a regimen.
 
-    `edges` bound the intervals, in the model's unit of time; by default they are the times at which the drug of
-    the output is given (any drug for another output), and the last interval is as long as the one before, that
-    of a single dose a day, or longer if the regimen is. Of the `quantities`
+    `edges` bound the intervals, in the model's unit of time; by default they are the times at which the drug
+    of the output is given (any drug for another output), and the last interval is as long as the one before;
+    that of a single dose is a day, or longer if the regimen is. Of the `quantities`
 
     - `auc` is the area under the output, `cavg` that area over the length of the interval;
-    - `cmax` and `cmin` are the largest and the smallest value after what is given at the beginning and before
-      what is given at the end, `tmax` and `tmin` the time since the beginning at which they are first reached;
+    - `cmax` and `cmin` are the largest and the smallest value, after what is given at the beginning and
+      before what is given at the end, `tmax` and `tmin` the time since the beginning at which they are;
     - `ctrough` is the value at the end, before what is given then;
-    - `thalf` is the terminal half-life, with `ClosedForm` by the smallest rate of what was given and otherwise by
-      the slope at the end of the interval, not a number where that rises;
-    - `time_above` is how long the output is above the level `above`, in the output's unit; to give that is to ask.
+    - `thalf` is the terminal half-life: with `ClosedForm` by the smallest rate of what was given, otherwise
+      by the slope at the end of the interval, and not a number where that does not fall;
+    - `time_above` is how long the output is above the level `above`, in the output's unit; to give that is to
+      ask.
 
     The solver is by default `ClosedForm` where all states that act on the output have one, else `Multirate`.
     `ClosedForm` is exact: areas in closed form, peaks and crossings to rounding. `ODE` and `Multirate` are as
-    exact as their states; with `Multirate` a peak at an individual lag or end of an infusion is missed by part of
-    a step. For the area to infinity give a last edge at which nothing is left.
+    exact as their states, but `Multirate` misses part of a peak where a patient's lag or infusion differs
+    from the typical one. For the area to infinity give a last edge at which nothing is left.
 
     Patients are taken some hundreds at a time, so that a million need little more than their result. Pure JAX
     in parameters, in `above` and, with `Events`, in the schedule; edges stay where they are.

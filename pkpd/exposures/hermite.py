@@ -1,7 +1,7 @@
 """Polynomials through values and derivatives at both ends of a piece: where they peak and cross a level.
 
-With `n` numbers at each end the error over a piece of length `h` is at most `(h / 2)^(2 n) / (2 n)!` times the
-derivative of that order.
+With `n` numbers at each end the error over a piece of length `h` is at most `(h / 2)^(2 n) / (2 n)!` times
+the derivative of that order.
 
 References: Stoer J, Bulirsch R. Introduction to Numerical Analysis. Springer 2002, section 2.1.5 (Hermite).
 """
@@ -17,7 +17,7 @@ import numpy as np
 from jax.lax import fori_loop, stop_gradient
 from jaxtyping import Array, Bool, Float
 
-_STEPS = 20  # of the search for a root; bisections would leave a millionth
+_STEPS = 10  # of the search for a root; bisections would leave a thousandth
 
 
 @lru_cache(maxsize=8)
@@ -109,8 +109,8 @@ def largest(values: Array, rows: Any) -> tuple[Array, Any]:
 
 
 class Halves(NamedTuple):
-    """Each piece in two that rise or fall only [2 pieces, ...]: when they begin and end, whether they lie above
-    a level then, and where they cross it, which means something where those differ."""
+    """Each piece in two that rise or fall only [2 pieces, ...]: when they begin and end, whether they lie
+    above a level then, and where they cross it, which means something where those differ."""
 
     begin: Array
     end: Array

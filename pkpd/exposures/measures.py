@@ -101,8 +101,11 @@ class _View(NamedTuple):
         def step(found: Found, x: tuple[Array, Cell, Cell | None]) -> tuple[Found, None]:
             interval, cell, nodes = x
             here = (interval == place) & (cell.length > 0.0)
-            add = lambda found: _added(found, told(cell, nodes), cell.begin - start, here)
-            return jax.lax.cond(jnp.any(here), add, lambda found: found, found), None
+
+            def more(found: Found) -> Found:
+                return _added(found, told(cell, nodes), cell.begin - start, here)
+
+            return jax.lax.cond(jnp.any(here), more, lambda found: found, found), None
 
         each = Cell(cells.begin, cells.length, cells.after, cells.inflow)
         nodes = None
@@ -145,9 +148,9 @@ class _View(NamedTuple):
         return found
 
     def at_ends(self, cells: Cells, entered: frozenset[str]) -> Found:
-        """Troughs and half-lives [intervals, patients]: what the slope tells at the end of an interval, or what
-        the smallest rate does with which doses that `entered` some states leave."""
-        y = {s: cells.at_edges[s][1:] for s in self.signal.model.states}
+        """Troughs and half-lives [intervals, patients]: these by the slope at the end of an interval, or by
+        the smallest rate at which doses that `entered` some states leave."""
+        y = {s: v[1:] for s, v in cells.at_edges.items()}
         inflow = {s: v[1:] for s, v in cells.inflow_at_edges.items()}
         time = jnp.broadcast_to(jnp.asarray(self.asked.edges[1:])[:, None], next(iter(y.values())).shape)
         value, slope = self.signal.derivatives(y, time, inflow, 2)
