@@ -13,7 +13,7 @@ from pkpd.exposures.hermite import Pieces, halves, summit
 from pkpd.model import Model
 from pkpd.solve.cascade import Cascade
 
-_ROUNDS = 3  # of Newton's method on the course itself, from the root of a polynomial close to it
+_ROUNDS = 7  # of Newton's method on the course itself, from the root of a polynomial close to it
 _ORDER = 4  # numbers at each node that polynomials go through
 
 Look = Callable[[Array, Pieces], tuple[Array, Array, Array]]
@@ -110,7 +110,8 @@ def exact_course(live: Flowing, still: Flowing, close: bool, cell: Cell) -> Cour
 
 def sampled_course(signal: Signal, cell: Cell) -> Course:
     """The course of a cell whose states are known at its nodes."""
-    nodes = jnp.asarray(MANY)[:, None] * cell.length
+    count = len(next(iter(cell.y.values())))
+    nodes = jnp.asarray(FEW if count == len(FEW) else MANY)[:, None] * cell.length
     known = signal.derivatives(cell.y, cell.begin + nodes, cell.inflow, _ORDER)
     return Course(Pieces.through(nodes, known), lambda time, pieces: pieces.look(time))
 
@@ -118,42 +119,56 @@ def sampled_course(signal: Signal, cell: Cell) -> Course:
 def peak(course: Course) -> tuple[Array, Array]:
     """When a cell is highest, since it began, and how high."""
     top = summit(course.pieces)
-    low, high = stop_gradient((top.piece.begin, top.piece.begin + top.piece.length))
+    span = top.piece.begin, top.piece.begin + top.piece.length
+    low, high = (jnp.where(top.smooth, end, top.time) for end in span)
 
-    def closer(time: Array, _: Any) -> tuple[Array, tuple[Array, Array]]:
-        time = jnp.where(top.smooth, jnp.clip(stop_gradient(time), low, high), top.time)
-        value, slope, bend = course.look(time, top.piece)
-        step = jnp.where(top.smooth, _to_summit(slope, bend), 0.0)
-        return time + step, (time + step, value + step * slope / 2.0)
+    def sought(time: Array) -> tuple[Array, Array, Array]:
+        value, slope, bend = course.look(jnp.where(top.smooth, time, top.time), top.piece)
+        return slope, jnp.where(top.smooth, bend, 0.0), value
 
-    _, (time, value) = jax.lax.scan(closer, top.time[None], None, _ROUNDS)
-    return time[-1, 0], value[-1, 0]
-
-
-def _to_summit(slope: Array, bend: Array) -> Array:
-    """Newton's step, none where the course is not curved."""
-    curved = bend < 0.0
-    return jnp.where(curved, slope, 0.0) / jnp.where(curved, -bend, 1.0)
+    time, value = _root(sought, top.time[None], low, high, jnp.zeros_like(top.smooth)[None])
+    time = jnp.where(top.smooth, time, top.time)
+    return time[0], value[0]
 
 
 def time_over(course: Course, level: Array) -> Array:
     """How long a cell lies above a level; its gradient moves the crossings."""
     part, pieces = halves(course.pieces, level), course.pieces.twice
 
-    def closer(time: Array, _: Any) -> tuple[Array, Array]:
-        time = jnp.clip(stop_gradient(time), stop_gradient(part.begin), stop_gradient(part.end))
+    def sought(time: Array) -> tuple[Array, Array, Array]:
         value, slope, _ = course.look(time, pieces)
-        time = time + _to_level(value - level, slope)
-        return time, time
+        return value - level, slope, value
 
-    _, rounds = jax.lax.scan(closer, part.crossing, None, _ROUNDS)
-    crosses = part.first != part.last
-    time = jnp.where(crosses, rounds[-1], part.begin)
+    time, _ = _root(sought, part.crossing, part.begin, part.end, part.last)
+    time = jnp.where(part.first != part.last, time, part.begin)
     begin, end = jnp.where(part.first, part.begin, time), jnp.where(part.last, part.end, time)
     return jnp.where(part.first | part.last, end - begin, 0.0).sum(0)
 
 
-def _to_level(excess: Array, slope: Array) -> Array:
-    """Newton's step, none where the course is flat."""
-    flat = slope == 0.0
-    return -jnp.where(flat, 0.0, excess) / jnp.where(flat, 1.0, slope)
+def _root(
+    function: Callable[[Array], tuple[Array, Array, Array]],
+    time: Array,
+    low: Array,
+    high: Array,
+    rises: Array,
+) -> tuple[Array, Array]:
+    """Where a function between `low` and `high` is zero, and what it tells there beside value and slope.
+
+    Newton's method, and bisection where that leaves the rest of the span. Only the last step has gradients,
+    which makes them those of the root.
+    """
+
+    def closer(carry: tuple[Array, Array, Array], _: Any) -> tuple[tuple[Array, Array, Array], tuple]:
+        time, low, high = stop_gradient(carry)
+        value, slope, beside = function(time)
+        flat = slope == 0.0
+        newton = time - jnp.where(flat, 0.0, value) / jnp.where(flat, 1.0, slope)
+        later = (value < 0.0) == rises
+        low, high = jnp.where(later, time, low), jnp.where(later, high, time)
+        good = ~flat & (newton >= low) & (newton <= high)
+        return (jnp.where(good, newton, (low + high) / 2.0), low, high), (newton, beside)
+
+    first = (jnp.broadcast_to(v, time.shape) for v in (time, low, high))
+    _, rounds = jax.lax.scan(closer, tuple(first), None, _ROUNDS)
+    newton, beside = jax.tree.map(lambda v: v[-1], rounds)
+    return newton, beside

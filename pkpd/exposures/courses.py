@@ -68,7 +68,7 @@ def own_cells(
     )
     fine = _everywhere(coarse._replace(breaks=breaks, amount=amount, rate=rate))
     path = solver.path(model, fine, first_dose(model, jumps), jnp.zeros(patients))
-    inside = {s: _with_ends(v) for s, v in path.items()}
+    inside = {s: _with_ends(v, _PIECES) for s, v in path.items()}
     inside |= {s: inside[s].at[:, 0].add(v[:-1]) for s, v in coarse.amount.items()}
     cells = _cells(coarse, {s: v[:, 0] for s, v in inside.items()}, path, _PIECES)
     shape = next(iter(inside.values())).shape
@@ -92,11 +92,11 @@ def common_cells(
     told = np.array([0.0, *edges, *(t for t in jumps.nominal if 0.0 <= t < edges[-1])])
     breaks = np.unique(np.round(told / near) * near)
     breaks = np.array([told[np.argmin(np.abs(told - t))] for t in breaks])
-    nodes = breaks[:-1, None] + np.diff(breaks)[:, None] * MANY
+    nodes = breaks[:-1, None] + np.diff(breaks)[:, None] * FEW
     nodes[:, -1] = breaks[1:]
     wanted = np.append(nodes[:, :-1].ravel(), breaks[-1])
     path = solver.states(model, events, wanted.tolist(), patients)
-    inside = {s: _with_ends(v) for s, v in path.items()}
+    inside = {s: _with_ends(v, len(FEW) - 1) for s, v in path.items()}
     late = jumps.time[None] > breaks[:-1, None, None] + near
     early = jumps.time[None] < breaks[:-1, None, None] - near
     for s in sorted(set(jumps.state)):
@@ -115,7 +115,7 @@ def common_cells(
         ),
         {s: v[:, 0] for s, v in inside.items()},
         {s: v[:, 0] for s, v in inflow_inside.items()},
-        {s: v[place * _PIECES] for s, v in path.items()},
+        {s: v[place * (len(FEW) - 1)] for s, v in path.items()},
         {s: v[0] for s, v in _running(jumps, np.asarray(edges)[None] - near).items()},
         inside,
         inflow_inside,
@@ -155,10 +155,10 @@ def _spread(numbers: Array, count: int) -> Array:
     return jnp.zeros((count, numbers.shape[1])).at[::_PIECES].set(numbers)
 
 
-def _with_ends(rows: Array) -> Array:
+def _with_ends(rows: Array, pieces: int) -> Array:
     """Nodes one after the other [rows, patients] by cell, the end of each too [cells, nodes, patients]."""
-    inner = rows[:-1].reshape(-1, _PIECES, rows.shape[-1])
-    return jnp.concatenate([inner, rows[_PIECES::_PIECES, None]], axis=1)
+    inner = rows[:-1].reshape(-1, pieces, rows.shape[-1])
+    return jnp.concatenate([inner, rows[pieces::pieces, None]], axis=1)
 
 
 def _running(jumps: Jumps, until: np.ndarray) -> State:

@@ -81,12 +81,14 @@ def summit(pieces: Pieces) -> Summit:
     begin, end = powers[1], rate(powers).sum(0)
     turns = (begin >= 0.0) & (end < 0.0)
     share = jnp.where(turns, begin / jnp.where(turns, begin - end, 1.0), 0.0)
-    inner = jnp.where(turns, horner(powers, share), first)
-    later = ~turns & (last > first)
-    highest = jnp.maximum(inner, jnp.maximum(first, last))
-    edge = jnp.where(later, pieces.begin + pieces.length, pieces.begin)
-    rows = (pieces.begin, pieces.length, jnp.moveaxis(pieces.powers, 0, 1), edge, turns)
-    _, (begin, length, powers, edge, smooth) = largest(highest, rows)
+    inner = jnp.where(turns, jnp.maximum(horner(powers, share), jnp.maximum(first, last)), first)
+    at_end = jnp.zeros_like(turns)
+    rows = (pieces.begin, pieces.length, jnp.moveaxis(pieces.powers, 0, 1), turns, at_end)
+    ending = jax.tree.map(lambda v: v[-1:], (last, rows))
+    ending = (ending[0], (*ending[1][:3], at_end[-1:], ~at_end[-1:]))
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (inner, rows), ending)
+    _, (begin, length, powers, smooth, late) = largest(*both)
+    edge = jnp.where(late, begin + length, begin)
     one = Pieces(begin[None], length[None], powers[:, None])
     zero = jnp.zeros_like(one.length)
     at = root(rate(stop_gradient(one.powers)), zero, zero + 1.0)[0]
@@ -145,7 +147,7 @@ def root(powers: Array, low: Array, high: Array) -> Array:
     slope = rate(powers)
     rises = horner(powers, high) > horner(powers, low)
 
-    def step(_: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def step(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, low, high = carry
         value, change = horner(powers, x), horner(slope, x)
         later = (value < 0.0) == rises
