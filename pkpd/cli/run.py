@@ -1,5 +1,6 @@
 """Commands that simulate."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def simulate(
     draws: str = typer.Option("", help="A fit whose stored posterior is carried through."),
     plot: str = typer.Option("", help="Picture of the drugs' concentrations (.png, .svg, .pdf)."),
     out: str = typer.Option("", help="Time courses (.csv, .nc, .parquet)."),
+    exposures: bool = typer.Option(False, "--exposures", help="AUC, Cmax ... of each drug's last interval."),
     error: bool = typer.Option(False, "--error", help="Estimate the numerical error by a second run."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
@@ -51,9 +53,12 @@ def simulate(
     """
     if data:
         asked = {"regimen": regimen, "patients": patients > 1, "days": days, "draws": draws, "plot": plot}
-        predict_records(model, data, carry, out, {**asked, "error": error}, as_json, quiet)
+        predict_records(
+            model, data, carry, out, {**asked, "exposures": exposures, "error": error}, as_json, quiet
+        )
     else:
-        _of_regimen(model, regimen, patients, days, seed, draws, plot, out, error, as_json, quiet, verbose)
+        shown = (exposures, error, as_json, quiet, verbose)
+        _of_regimen(model, regimen, patients, days, seed, draws, plot, out, *shown)
 
 
 def _of_regimen(
@@ -65,6 +70,7 @@ def _of_regimen(
     draws: str,
     plot: str,
     out: str,
+    exposures: bool,
     error: bool,
     as_json: bool,
     quiet: bool,
@@ -81,6 +87,8 @@ def _of_regimen(
         with progress(quiet or as_json, verbose) as say:
             results = _simulate(built, regimen, patients, days, seed, draws, error, say)
         content = summarise(built, results)
+        if exposures:
+            content["exposures"] = _exposures(built, regimen, patients, seed, draws)
         if as_json:
             print_json(content)
         else:
@@ -140,11 +148,7 @@ def _simulate(
     group = sample_patients(built, patients, seed) if patients > 1 else None
     alive = [365 * day] if survives(built) else []
 
-    models, origin = [built], 0.0
-    if draws:
-        from pkpd.records import posterior_models
-
-        models, origin = posterior_models(draws, built, 100)
+    models, origin = _models(built, draws)
     found = []
     for i, model in enumerate(models):
         say(
@@ -152,6 +156,47 @@ def _simulate(
             i / len(models),
         )
         found.append(run_one(model, events, times, group, alive=alive, origin=origin, error=error))
+    return found
+
+
+def _models(built: Any, draws: str) -> tuple[list[Any], float]:
+    """The model, or it under up to 100 posterior draws; and from when outcomes are timed."""
+    if not draws:
+        return [built], 0.0
+    from pkpd.records import posterior_models
+
+    return posterior_models(draws, built, 100)
+
+
+def _exposures(built: Any, regimen: str, patients: int, seed: int, draws: str) -> dict[str, Any]:
+    """Metrics of each drug that is given: of its last dosing interval, and of the course to the end of it."""
+    import numpy as np
+
+    from pkpd.exposures import exposure
+    from pkpd.simulation import bind, sample_patients
+
+    events = bind(built, regimen)
+    group = sample_patients(built, patients, seed) if patients > 1 else None
+    models, _ = _models(built, draws)
+    found = {}
+    for drug in dict.fromkeys(drug for drug, _ in events.route):
+        each = [exposure(model, events, f"{drug}.central", group) for model in models]
+        units, edges = dict(each[0].units), each[0].edges
+
+        def ranges(values: list[Any], units: dict[str, str] = units) -> dict[str, Any]:
+            pooled = {name: np.concatenate([np.asarray(v[name]) for v in values]) for name in units}
+            spread = {name: np.quantile(v, [0.025, 0.5, 0.975]).tolist() for name, v in pooled.items()}
+            return {
+                name: {"unit": units[name], "median": mid, "lo95": low, "hi95": high}
+                for name, (low, mid, high) in spread.items()
+            }
+
+        found[f"{drug}.central"] = {
+            "start": edges[-2],
+            "end": edges[-1],
+            "interval": ranges([{name: v[-1] for name, v in e.values.items()} for e in each]),
+            "course": ranges([e.total for e in each]) | {"start": edges[0]},
+        }
     return found
 
 
@@ -233,18 +278,11 @@ def _write_csv(results: list[Any], path: Path) -> None:
 def _print(content: dict[str, Any]) -> None:
     rows = []
     for name, values in content["outputs"].items():
-        peak = int(values["median"].argmax())
-        when = f"{float(content['times'][peak]):.3g} {content['time_unit']}"
-        rows.append(
-            [
-                name,
-                values["unit"],
-                number(float(values["median"][peak])),
-                when,
-                number(float(values["median"][-1])),
-            ]
-        )
+        highest, when = _highest(content, name)
+        shown = f"{when:.3g} {content['time_unit']}"
+        rows.append([name, values["unit"], number(highest), shown, number(float(values["median"][-1]))])
     table("Time courses (median)", ["output", "unit", "highest", "at", "last"], rows)
+    _print_exposures(content)
     if content["outcomes"]:
         found = content["outcomes"].items()
         rows = [[n, percent(v["mean"]), f"{percent(v['lo95'])} to {percent(v['hi95'])}"] for n, v in found]
@@ -252,6 +290,29 @@ def _print(content: dict[str, Any]) -> None:
     if "error" in content:
         typer.echo(_of_error(content))
     typer.echo(DISCLAIMER)
+
+
+def _highest(content: dict[str, Any], name: str) -> tuple[float, float]:
+    """The peak and its time: that of patients where it is known and in view, else among the times."""
+    if content.get("exposures", {}).get(name, {"end": math.inf})["end"] <= content["times"][-1]:
+        course = content["exposures"][name]["course"]
+        return course["cmax"]["median"], course["start"] + course["tmax"]["median"]
+    median = content["outputs"][name]["median"]
+    return float(median.max()), float(content["times"][int(median.argmax())])
+
+
+def _print_exposures(content: dict[str, Any]) -> None:
+    """Of each drug the last dosing interval."""
+    rows, unit = [], content["time_unit"]
+    for name, found in content.get("exposures", {}).items():
+        told = [
+            f"{number(found['interval'][q]['median'])} {found['interval'][q]['unit']}"
+            for q in ("auc", "cmax", "tmax", "cavg", "ctrough")
+        ]
+        rows.append([name, f"{found['start']:.4g} to {found['end']:.4g} {unit}", *told])
+    if rows:
+        columns = ["output", "from, to", "AUC", "Cmax", "Tmax", "Cavg", "trough"]
+        table("Last dosing interval (median)", columns, rows)
 
 
 def _of_error(content: dict[str, Any]) -> str:

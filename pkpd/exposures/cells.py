@@ -1,6 +1,6 @@
 """Peak, area and time above a level of one cell, as exactly as its solver allows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -71,14 +71,19 @@ class Course(NamedTuple):
     pieces: Pieces
     look: Look
 
-    @property
-    def negative(self) -> "Course":
-        """What is low where this is high."""
+    def facing(self, signs: Sequence[float]) -> "Course":
+        """The course times each of some signs, as a new axis before that of patients."""
+        sign = jnp.asarray(signs)[:, None]
 
         def look(time: Array, pieces: Pieces) -> tuple[Array, Array, Array]:
-            return jax.tree.map(jnp.negative, self.look(time, pieces.negative))
+            value, slope, bend = self.look(time, pieces.times(sign))
+            return sign * value, sign * slope, sign * bend
 
-        return Course(self.pieces.negative, look)
+        wide = jax.tree.map(
+            lambda v: jnp.broadcast_to(v[..., None, :], (*v.shape[:-1], *sign.shape[:1], v.shape[-1])),
+            self.pieces,
+        )
+        return Course(wide.times(sign), look)
 
 
 class Flowing(NamedTuple):

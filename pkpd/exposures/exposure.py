@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -135,8 +136,30 @@ def _run(
 
     columns = (jnp.zeros(patients.count), mine, events.by_patient)
     columns = jax.tree.map(lambda v: v.reshape(*v.shape[:-1], *groups), columns)
-    found = in_chunks(run, columns, max(1, patients_at_once() // groups[0]), cores)
+    size = max(1, patients_at_once() // groups[0])
+    found = in_chunks(partial(_in_place, run, size), columns, -(-groups[1] // cores), cores)
     return jax.tree.map(lambda v: v.reshape(*v.shape[:-2], patients.count), found)
+
+
+def _in_place(function: Callable[[Any], Any], size: int, arrays: Any) -> Any:
+    """`function` of so many patients after the other, some again where there is a rest: results are written
+    where they stay, so that memory holds them once."""
+    count = jax.tree.leaves(arrays)[0].shape[-1]
+    width = min(size, count)
+
+    def part(start: Any) -> Any:
+        return jax.tree.map(lambda v: jax.lax.dynamic_slice_in_dim(v, start, width, axis=-1), arrays)
+
+    def turn(i: Any, found: Any) -> Any:
+        start = jnp.minimum(i * width, count - width)
+        write = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=-1)
+        return jax.tree.map(write, found, function(part(start)))
+
+    if width == count:
+        return function(arrays)
+    shapes = jax.eval_shape(function, part(0))
+    begun = jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], count), v.dtype), shapes)
+    return jax.lax.fori_loop(0, -(-count // width), turn, begun)
 
 
 def _events(model: Model, regimen: Regimen | Events | str, findings: Findings) -> Events | None:

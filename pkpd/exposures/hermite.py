@@ -52,10 +52,9 @@ class Pieces(NamedTuple):
         begin, length = (jnp.concatenate([v, v]) for v in (self.begin, self.length))
         return Pieces(begin, length, jnp.concatenate([self.powers, self.powers], axis=1))
 
-    @property
-    def negative(self) -> "Pieces":
-        """Pieces that are low where these are high."""
-        return self._replace(powers=-self.powers)
+    def times(self, sign: Array) -> "Pieces":
+        """The same with another sign; low where these are high."""
+        return self._replace(powers=self.powers * sign)
 
     def look(self, time: Float[Array, "pieces ..."]) -> tuple[Array, Array, Array]:
         """Value, slope and curvature at a time within each piece."""

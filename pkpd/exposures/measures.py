@@ -28,7 +28,6 @@ _OVER = frozenset({"time_above"})
 _AREAS = frozenset({"auc", "cavg"})
 _SUMS = frozenset({"auc", "time_above"})
 _PEAKS = {("cmax", "tmax"): 1.0, ("cmin", "tmin"): -1.0}
-_HIGH, _LOW = frozenset({"cmax", "tmax"}), frozenset({"cmin", "tmin"})
 
 
 class Asked(NamedTuple):
@@ -138,11 +137,11 @@ class _View(NamedTuple):
 
     def _shape(self, course: Course) -> Found:
         found = {}
-        if self.asked.any(_HIGH):
-            found["tmax"], found["cmax"] = peak(course)
-        if self.asked.any(_LOW):
-            found["tmin"], lowest = peak(course.negative)
-            found["cmin"] = -lowest
+        peaks = {names: sign for names, sign in _PEAKS.items() if self.asked.any(frozenset(names))}
+        if peaks:
+            times, values = peak(course.facing(list(peaks.values())))
+            for ((high, when), sign), time, value in zip(peaks.items(), times, values, strict=True):
+                found |= {high: sign * value, when: time}
         if self.asked.any(_OVER):
             found["time_above"] = time_over(course, jnp.asarray(self.above))
         return found
