@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad, solve_ivp
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from pkpd.checks import InputError
 from pkpd.exposures import Exposure, exposure
@@ -72,7 +72,8 @@ def roots(function: Curve, begin: float, end: float) -> list[float]:
     looks = np.linspace(begin, end, 2001)
     values = [function(t) for t in looks]
     crossed = [i for i, (a, b) in enumerate(pairwise(values)) if (a > 0.0) != (b > 0.0)]
-    return [float(brentq(function, looks[i], looks[i + 1], xtol=1e-14, rtol=1e-14)) for i in crossed]
+    ends = [(looks[i], looks[i + 1]) for i in crossed]
+    return [float(root_scalar(function, bracket=end, xtol=1e-14, rtol=1e-14).root) for end in ends]
 
 
 def of_patients(level: float) -> Exposure:

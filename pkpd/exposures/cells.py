@@ -173,7 +173,7 @@ def _root(
         good = ~flat & (newton >= low) & (newton <= high)
         return (jnp.where(good, newton, (low + high) / 2.0), low, high), (newton, beside)
 
-    first = (jnp.broadcast_to(v, time.shape) for v in (time, low, high))
-    _, rounds = jax.lax.scan(closer, tuple(first), None, _ROUNDS)
+    low, high = (jnp.broadcast_to(v, time.shape) for v in (low, high))
+    _, rounds = jax.lax.scan(closer, (time, low, high), None, _ROUNDS)
     newton, beside = jax.tree.map(lambda v: v[-1], rounds)
     return newton, beside

@@ -87,8 +87,7 @@ def test_peak_at_an_edge_is_the_sample(times: list, profile: list, peak: tuple) 
 
 
 def test_time_above_a_level() -> None:
-    """Linear where it rises from 1 to 3, exponential where it falls to 1, and a jump to 4; a level that is only
-    reached is not passed."""
+    """Linear from 1 to 3, exponential down to 1, a jump to 4; a level that is only reached is not passed."""
     times, c = np.array([0.0, 1.0, 2.0, 2.0, 3.0]), np.array([1.0, 3.0, 1.0, 4.0, 2.0])
     half = math.log(1.5) / math.log(3.0)  # of the fall, above 2
     for level, lasts in ((0.5, 3.0), (1.0, 3.0), (2.0, 0.5 + half + 1.0), (4.0, 0.0), (5.0, 0.0)):
