@@ -157,7 +157,7 @@ def simulate(
     """
     patients = patients or typical_patient()
     events = regimen if isinstance(regimen, Events) else bind(model, regimen, patients.covariates)
-    solver = solver or _chosen(model, patients)
+    solver = solver or chosen_solver(model, patients)
     solver.check(patients)
     wanted = default_times(model, events) if times is None else np.asarray(times, float)
     chosen = tuple(model.outputs if outputs is None else outputs)
@@ -177,7 +177,7 @@ def simulate(
     return Simulation(jnp.asarray(wanted), *found, units_of(model), model.units.time, estimate)
 
 
-def _chosen(model: Model, patients: Patients) -> AbstractSolver:
+def chosen_solver(model: Model, patients: Patients) -> AbstractSolver:
     """The solver that applies to a model and is the fastest."""
     cores = max(1, min(jax.local_device_count(), patients.count // FEWEST))
     return Multirate(cores=cores) if nonlinear(model) else ClosedForm(cores=cores)

@@ -235,6 +235,20 @@ def test_simulate(run, tmp_path):
     assert set(found["outputs"]["melatonin.central"]) == {"unit", "median", "lo95", "hi95"}
 
 
+def test_simulate_tells_exposures(run):
+    """The peak is higher than what can be seen four times a day."""
+    given = ("simulate", "melatonin", "--regimen", "melatonin 40 mg po q24h x2", "--days", "2", "--exposures")
+    found = json.loads(run(*given, "--json")[1])
+    exposure, path = found["exposures"]["melatonin.central"], found["outputs"]["melatonin.central"]["median"]
+    assert (exposure["start"], exposure["end"]) == (24.0, 48.0)
+    assert set(exposure["interval"]) == {"auc", "cmax", "tmax", "cavg", "ctrough"}
+    assert exposure["interval"]["ctrough"]["median"] == pytest.approx(path[-1])
+    assert exposure["course"]["cmax"]["median"] >= 1.1 * max(path)
+    table = run(*given)[1]
+    assert "Last dosing interval" in table
+    assert "24 to 48 h" in table
+
+
 def test_simulate_tells_its_error(run):
     given = ("simulate", "melatonin", "--regimen", "melatonin 40 mg po", "--days", "1", "--error")
     assert "at most 0 of melatonin" in run(*given)[1]  # exact

@@ -7,7 +7,7 @@ from pkpd.records import load_sealed, load_study
 
 FILES = {path.stem: path for path in sorted(shipped("fits").glob("*/studies/*.toml"))}
 STORED = [name for name, path in FILES.items() if path.with_suffix(".json").is_file()]
-OPEN = {"starts"}
+OPEN: set[str] = set()
 
 
 def test_every_study_was_run_or_is_known_to_be_open():
@@ -59,6 +59,13 @@ def test_normal_approximations_miss_what_the_page_says(stored):
     treated = [row for row in told["quantities"] if "melatonin " in row["quantity"]]
     assert len(treated) == 3
     assert {round(row["held95"], 2) for row in treated} == {0.85, 0.86}
+
+
+def test_there_is_one_mode(stored):
+    told = stored("starts")
+    assert told["statuses"]["converged"] == told["items"] == 200
+    assert [end["starts"] for end in told["ends"]] == [200]
+    assert abs(told["ends"][0]["below"]) < 1e-6
 
 
 def test_what_the_page_says_of_arms_is_what_was_found(stored):

@@ -1,6 +1,7 @@
 """Predictions at the observation records of a data file."""
 
 import csv
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,26 @@ MOST_PRINTED = 20
 
 
 def predict_records(
-    model: str, data: str, carry: str, out: str, asked: Mapping[str, Any], as_json: bool, quiet: bool
+    model: str,
+    data: str,
+    carry: str,
+    out: str,
+    asked: Mapping[str, Any],
+    noise: int | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Reads the records, predicts every output at its observations and writes or prints them.
 
-    `asked` are options that go with a regimen only, each with whether it was used.
+    `asked` are options that go with a regimen only, each with whether it was used; `noise` is the seed of
+    residual errors that are to be added.
     """
+    import numpy as np
+
     from pkpd.catalogue import load_model
     from pkpd.devices import configure, float64, usable_cores
     from pkpd.dosing import load_records
+    from pkpd.observation import observe
     from pkpd.observed import records_for, simulate_records
 
     _check(carry, out, asked)
@@ -32,6 +44,9 @@ def predict_records(
     with float64():
         built = load_model(model)
         found = simulate_records(built, load_records(data, built.reads, records_for(built)), carry=carry)
+        if noise is not None:
+            seen = {name: np.asarray(v) for name, v in observe(built, found.outputs, noise).items()}
+            found = dataclasses.replace(found, outputs=seen)
     if as_json:
         print_json(_content(built, found))
     elif not out:

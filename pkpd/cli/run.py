@@ -1,10 +1,13 @@
 """Commands that simulate."""
 
+import dataclasses
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
+from pkpd.cli.exposures import exposures_of, print_exposures
 from pkpd.cli.labelled import EXTRAS, check_suffix, write_labelled
 from pkpd.cli.output import (
     DISCLAIMER,
@@ -27,6 +30,22 @@ def register(app: typer.Typer) -> None:
     app.command()(reporting(simulate))
 
 
+class Asked(NamedTuple):
+    """What the options ask of a regimen."""
+
+    regimen: str
+    patients: int
+    days: float
+    seed: int
+    occasions: str
+    draws: str
+    plot: str
+    out: str
+    exposures: bool
+    observe: bool
+    error: bool
+
+
 def simulate(
     model: str,
     regimen: str = typer.Option("", help='For instance "aldesleukin 3 MIU sc q24h x28".'),
@@ -34,10 +53,13 @@ def simulate(
     carry: str = typer.Option("nocb", help="Covariates between records: nocb, locf or linear."),
     patients: int = typer.Option(1, help="1 is the typical patient."),
     days: float = typer.Option(0.0, help="How long to look; default the regimen and a week."),
-    seed: int = typer.Option(0, help="Seed of the virtual patients."),
+    seed: int = typer.Option(0, help="Seed of the virtual patients and of residual errors."),
+    occasions: str = typer.Option("", help='When later occasions begin, for instance "28 d, 56 d".'),
     draws: str = typer.Option("", help="A fit whose stored posterior is carried through."),
     plot: str = typer.Option("", help="Picture of the drugs' concentrations (.png, .svg, .pdf)."),
     out: str = typer.Option("", help="Time courses (.csv, .nc, .parquet)."),
+    exposures: bool = typer.Option(False, "--exposures", help="AUC, Cmax ... of each drug's last interval."),
+    observe: bool = typer.Option(False, "--observe", help="Add the residual errors that the model states."),
     error: bool = typer.Option(False, "--error", help="Estimate the numerical error by a second run."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
@@ -49,64 +71,60 @@ def simulate(
 
     Example: pkpd simulate melatonin --data events.csv --out predictions.csv
     """
+    asked = Asked(regimen, patients, days, seed, occasions, draws, plot, out, exposures, observe, error)
     if data:
-        asked = {"regimen": regimen, "patients": patients > 1, "days": days, "draws": draws, "plot": plot}
-        predict_records(model, data, carry, out, {**asked, "error": error}, as_json, quiet)
+        noise = seed if observe else None
+        apart = {name: v for name, v in asked._asdict().items() if name not in ("out", "observe", "seed")}
+        predict_records(model, data, carry, out, {**apart, "patients": patients > 1}, noise, as_json, quiet)
     else:
-        _of_regimen(model, regimen, patients, days, seed, draws, plot, out, error, as_json, quiet, verbose)
+        _of_regimen(model, asked, as_json, quiet, verbose)
 
 
-def _of_regimen(
-    model: str,
-    regimen: str,
-    patients: int,
-    days: float,
-    seed: int,
-    draws: str,
-    plot: str,
-    out: str,
-    error: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> None:
+def _of_regimen(model: str, asked: Asked, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Simulates a regimen and prints or writes what it finds."""
     from pkpd.catalogue import load_model
     from pkpd.devices import configure, float64, usable_cores
 
-    _check(regimen, patients, days, seed, out, plot, draws)
+    _check(asked)
     configure(cores=usable_cores(), cache=True)
     with float64():
         built = load_model(model)
+        group = _group(built, asked)
+        models, origin = _models(built, asked.draws)
         with progress(quiet or as_json, verbose) as say:
-            results = _simulate(built, regimen, patients, days, seed, draws, error, say)
+            results = _simulate(models, origin, group, asked, say)
         content = summarise(built, results)
+        if asked.exposures:
+            content["exposures"] = exposures_of(models, asked.regimen, group)
         if as_json:
             print_json(content)
         else:
             _print(content)
-        if plot:
-            _plot(built, regimen, patients, seed, plot)
-        if out:
-            _write(results, out)
-    for path in (plot, out):
+        if asked.plot:
+            _plot(built, asked.regimen, group, asked.plot)
+        if asked.out:
+            _write(results, asked.out)
+    for path in (asked.plot, asked.out):
         if path and not quiet:
             typer.echo(f"wrote {path}", err=True)
 
 
-def _check(regimen: str, patients: int, days: float, seed: int, out: str, plot: str, draws: str) -> None:
+def _check(asked: Asked) -> None:
     from pkpd.checks import Findings
 
     findings = Findings()
-    if not regimen:
+    if not asked.regimen:
         findings.add("--regimen", "must be given", hint="Or give event records by --data.")
-    if not 1 <= patients <= 1_000_000:
-        findings.add("--patients", "must lie between 1 and 1,000,000", patients)
-    if not 0 <= days <= 36_500:
-        findings.add("--days", "must lie between 0 and 36,500", days)
-    if seed < 0:
-        findings.add("--seed", "must not be negative", seed)
-    _check_targets(out, plot, draws, findings)
+    if not 1 <= asked.patients <= 1_000_000:
+        findings.add("--patients", "must lie between 1 and 1,000,000", asked.patients)
+    if not 0 <= asked.days <= 36_500:
+        findings.add("--days", "must lie between 0 and 36,500", asked.days)
+    if asked.seed < 0:
+        findings.add("--seed", "must not be negative", asked.seed)
+    if asked.occasions and (asked.patients == 1 or asked.exposures or asked.plot):
+        rule = "must go with --patients, and without --exposures and --plot"
+        findings.add("--occasions", rule, asked.occasions)
+    _check_targets(asked.out, asked.plot, asked.draws, findings)
     findings.raise_if_any()
 
 
@@ -124,36 +142,56 @@ def _check_targets(out: str, plot: str, draws: str, findings: Any) -> None:
             findings.add("--out", "must end in .csv with --draws", Path(out).suffix)
 
 
-def _simulate(
-    built: Any, regimen: str, patients: int, days: float, seed: int, draws: str, error: bool, say: Any
-) -> list[Any]:
-    """One simulation, or one for each of up to 100 posterior draws."""
+def _group(built: Any, asked: Asked) -> Any:
+    """The virtual patients; none for the typical one."""
+    from pkpd.checks import fail
+    from pkpd.dosing.terms import hours
+    from pkpd.individuals import sample_patients
+
+    if asked.occasions and not built.occasional:
+        raise fail("--occasions", "must go with a model in which parameters have iov", asked.occasions)
+    starts = [hours(text.strip()) * built.units.day / 24.0 for text in asked.occasions.split(",") if text]
+    if asked.patients == 1:
+        return None
+    return sample_patients(built, asked.patients, asked.seed, occasions=[0.0, *starts])
+
+
+def _simulate(models: list[Any], origin: float, group: Any, asked: Asked, say: Any) -> list[Any]:
+    """One simulation of each model."""
     import numpy as np
 
     from pkpd.endpoints import survives
-    from pkpd.individuals import sample_patients
-    from pkpd.simulation import bind
+    from pkpd.observation import observe
     from pkpd.simulation import simulate as run_one
 
-    events = bind(built, regimen)
+    built = models[0]
     day = built.units.day
-    times = np.arange(0.0, days * day + 1e-9, day / 4) if days else None
-    group = sample_patients(built, patients, seed) if patients > 1 else None
-    alive = [365 * day] if survives(built) else []
-
-    models, origin = [built], 0.0
-    if draws:
-        from pkpd.records import posterior_models
-
-        models, origin = posterior_models(draws, built, 100)
+    times = np.arange(0.0, asked.days * day + 1e-9, day / 4) if asked.days else None
+    options = {
+        "alive": [365 * day] if survives(built) else [],
+        "origin": origin,
+        "error": asked.error,
+        "outcomes": not asked.occasions,
+    }
     found = []
     for i, model in enumerate(models):
-        say(
-            f"simulating under posterior draw {i + 1} of {len(models)}" if draws else "simulating",
-            i / len(models),
-        )
-        found.append(run_one(model, events, times, group, alive=alive, origin=origin, error=error))
+        told = f"simulating under posterior draw {i + 1} of {len(models)}" if asked.draws else "simulating"
+        say(told, i / len(models))
+        result = run_one(model, asked.regimen, times, group, **options)
+        if asked.observe:
+            seen = observe(model, result.outputs, asked.seed + i)
+            result = dataclasses.replace(result, outputs=seen)
+        found.append(result)
     return found
+
+
+def _models(built: Any, draws: str) -> tuple[list[Any], float]:
+    """The model, or it under up to 100 posterior draws; and from when outcomes are timed."""
+    if not draws:
+        return [built], 0.0
+    from pkpd.records import posterior_models
+
+    return posterior_models(draws, built, 100)
 
 
 def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
@@ -186,14 +224,12 @@ def summarise(built: Any, results: list[Any]) -> dict[str, Any]:
     }
 
 
-def _plot(built: Any, regimen: str, patients: int, seed: int, path: str) -> None:
+def _plot(built: Any, regimen: str, group: Any, path: str) -> None:
     """Concentrations at times close enough for a smooth line; the kinetics are those of the model file."""
-    from pkpd.individuals import sample_patients
     from pkpd.plot import plot_exposure, save
     from pkpd.plot.exposure import exposure_times
     from pkpd.simulation import simulate as run_one
 
-    group = sample_patients(built, patients, seed) if patients > 1 else None
     outputs = [f"{drug.name}.central" for drug in built.drugs]
     times = exposure_times(built, regimen)
     found = run_one(built, regimen, times, group, outputs=outputs, outcomes=False)
@@ -234,18 +270,11 @@ def _write_csv(results: list[Any], path: Path) -> None:
 def _print(content: dict[str, Any]) -> None:
     rows = []
     for name, values in content["outputs"].items():
-        peak = int(values["median"].argmax())
-        when = f"{float(content['times'][peak]):.3g} {content['time_unit']}"
-        rows.append(
-            [
-                name,
-                values["unit"],
-                number(float(values["median"][peak])),
-                when,
-                number(float(values["median"][-1])),
-            ]
-        )
+        highest, when = _highest(content, name)
+        shown = f"{when:.3g} {content['time_unit']}"
+        rows.append([name, values["unit"], number(highest), shown, number(float(values["median"][-1]))])
     table("Time courses (median)", ["output", "unit", "highest", "at", "last"], rows)
+    print_exposures(content)
     if content["outcomes"]:
         found = content["outcomes"].items()
         rows = [[n, percent(v["mean"]), f"{percent(v['lo95'])} to {percent(v['hi95'])}"] for n, v in found]
@@ -253,6 +282,15 @@ def _print(content: dict[str, Any]) -> None:
     if "error" in content:
         typer.echo(_of_error(content))
     typer.echo(DISCLAIMER)
+
+
+def _highest(content: dict[str, Any], name: str) -> tuple[float, float]:
+    """The peak and its time: that of patients where it is known and in view, else among the times."""
+    if content.get("exposures", {}).get(name, {"end": math.inf})["end"] <= content["times"][-1]:
+        course = content["exposures"][name]["course"]
+        return course["cmax"]["median"], course["start"] + course["tmax"]["median"]
+    median = content["outputs"][name]["median"]
+    return float(median.max()), float(content["times"][int(median.argmax())])
 
 
 def _of_error(content: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pkpd.parameters import Scalar
+
 Times = Float[Array | np.ndarray, " times"]
 Profiles = Float[Array | np.ndarray, "times ..."]
 Values = Float[Array, "..."]
@@ -64,6 +66,24 @@ def cmin(times: Times, c: Profiles) -> Values:
 def css(times: Times, c: Profiles) -> Values:
     """Steady level: the average over times at which the level does not change any more."""
     return cavg(times, c)
+
+
+def time_above(times: Times, c: Profiles, level: Scalar) -> Values:
+    """How long `c` is above a level, between samples linear where it rises and exponential where it falls.
+
+    A level that `c` only reaches is not passed.
+    """
+    c, level = jnp.asarray(c), jnp.asarray(level)
+    interval = _beside(jnp.diff(jnp.asarray(times)), c)
+    first, last = c[:-1], c[1:]
+    crosses = (first > level) != (last > level)
+    share = (first - level) / jnp.where(crosses, first - last, 1.0)
+    curved = crosses & (first > last) & (last * _STEEPEST > first) & (level > 0.0)
+    fall = jnp.where(curved, first, 2.0) / jnp.where(curved, last, 1.0)
+    part = jnp.where(curved, first, 1.0) / jnp.where(curved, level, 1.0)
+    share = jnp.where(curved, jnp.log(part) / jnp.log(fall), share)
+    above = jnp.where(crosses, jnp.where(first > last, share, 1.0 - share), (first > level).astype(c.dtype))
+    return jnp.sum(interval * above, axis=0)
 
 
 def thalf(times: Times, c: Profiles) -> Values:

@@ -113,6 +113,15 @@ class Cascade:
         """The states into which an amount in `state` gets, in the order of the cascade."""
         return [s for s in self.names if state in self._ways[s]]
 
+    def slowest(self, targets: Collection[str], sources: Collection[str]) -> Array:
+        """The smallest loss rate on the ways of amounts from some states to others."""
+        found = jnp.full((), jnp.inf)
+        ways = (way for t in targets for s in sources for way in self._ways[t].get(s, {}).items())
+        for path, share in ways:
+            for rate in (self._rates[i] for i in path):
+                found = jnp.where((share > 0.0) & (rate < found), rate, found)
+        return found
+
     def _after(self, ways: Sequence[Way], time: Array) -> dict[Way, Array]:
         """The divided difference along each way; one loop for those of a length keeps programs small."""
         rates, found = self._all_rates, {}

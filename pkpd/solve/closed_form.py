@@ -35,6 +35,7 @@ class ClosedForm(AbstractSolver):
 
     by_plan: ClassVar[bool] = True
     cores: int = eqx.field(static=True, default=1)
+    own_times: ClassVar[bool] = True
 
     def states(self, model: Model, events: Events, times: Sequence[float], patients: int) -> State:
         _require_linear(model)
@@ -85,9 +86,12 @@ class ClosedForm(AbstractSolver):
         whole = {s: jnp.concatenate([first[s][None], path[s]]) for s in first}
         return {s: jnp.take_along_axis(v, place, axis=0) for s, v in whole.items()}
 
-    def settle(self, model: Model, state: str, dose: Repeated) -> State:
+    def flow(self, model: Model) -> Cascade:
         _require_linear(model)
-        return steady(Cascade(model, structure(model).cascade), state, dose)
+        return Cascade(model, structure(model).cascade)
+
+    def settle(self, model: Model, state: str, dose: Repeated) -> State:
+        return steady(self.flow(model), state, dose)
 
 
 def nonlinear(model: Model) -> list[str]:

@@ -14,6 +14,7 @@ from pkpd.dosing.events import Events, Jumps
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.quadrature import STAGES, nodes_of
+from pkpd.solve.cascade import Cascade
 from pkpd.solve.timeline import Timeline
 
 
@@ -41,9 +42,13 @@ class Repeated(NamedTuple):
 
 
 class AbstractSolver(eqx.Module):
-    """Turns doses into states at wanted times; faster, if `by_plan`, where those of doses are not traced."""
+    """Turns doses into states at wanted times; faster, if `by_plan`, where those of doses are not traced.
+
+    With `own_times` it has a `path` at times of each patient's own.
+    """
 
     by_plan: ClassVar[bool] = False
+    own_times: ClassVar[bool] = False
 
     def check(self, patients: Patients) -> None:
         """Raises `InputError` where the solver does not apply to these patients."""
@@ -67,6 +72,13 @@ class AbstractSolver(eqx.Module):
         first dose of each drug. Raises `InputError` where the solver has no such path.
         """
         raise self._lacks("a timeline of its own for each patient")
+
+    def flow(self, model: Model) -> Cascade | None:
+        """How states go on from any values, where the solver knows it exactly.
+
+        Raises `InputError` where the solver does not apply to the model.
+        """
+        return None
 
     def settle(self, model: Model, state: str, dose: Repeated) -> dict[str, Array]:
         """By how much a dose that has been repeated for ever has moved the states, just before the last one.

@@ -86,6 +86,27 @@ def test_peak_at_an_edge_is_the_sample(times: list, profile: list, peak: tuple) 
     assert (float(exposure.tmax(at, c)), float(exposure.cmax(at, c))) == peak
 
 
+def test_time_above_a_level() -> None:
+    """Linear from 1 to 3, exponential down to 1, a jump to 4; a level that is only reached is not passed."""
+    times, c = np.array([0.0, 1.0, 2.0, 2.0, 3.0]), np.array([1.0, 3.0, 1.0, 4.0, 2.0])
+    half = math.log(1.5) / math.log(3.0)  # of the fall, above 2
+    for level, lasts in ((0.5, 3.0), (1.0, 3.0), (2.0, 0.5 + half + 1.0), (4.0, 0.0), (5.0, 0.0)):
+        assert float(exposure.time_above(times, c, level)) == pytest.approx(lasts, abs=1e-14)
+    fall = np.exp(-0.3 * GRID)
+    assert float(exposure.time_above(GRID, fall, 0.1)) == pytest.approx(math.log(10.0) / 0.3, rel=1e-12)
+    rise = np.array([-1.0, 1.0, -1.0])
+    assert float(exposure.time_above(np.arange(3.0), rise, 0.0)) == pytest.approx(1.0)
+
+
+def test_gradient_of_the_time_above_a_level() -> None:
+    def value(k: jax.Array, level: jax.Array) -> jax.Array:
+        return exposure.time_above(GRID[::50], jnp.exp(-k * GRID[::50]), level)
+
+    by_k, by_level = jax.grad(value, argnums=(0, 1))(0.3, 0.1)
+    assert float(by_k) == pytest.approx(-math.log(10.0) / 0.09, rel=1e-10)
+    assert float(by_level) == pytest.approx(-1.0 / (0.3 * 0.1), rel=1e-10)
+
+
 def test_half_life_trough_and_least_value() -> None:
     late = GRID[1500:]
     assert float(exposure.thalf(late, oral(late))) == pytest.approx(math.log(2.0) / K, rel=1e-6)
