@@ -249,6 +249,25 @@ def test_simulate_tells_exposures(run):
     assert "24 to 48 h" in table
 
 
+def test_simulate_adds_occasions_and_residual_errors(run):
+    """Predictions do not change with what is observed; clearance differs from the second occasion on."""
+    given = ("simulate", "tacrolimus", "--regimen", "tacrolimus 5 mg po q24h x2", "--days", "2", "--json")
+    people, path = ("--patients", "8", "--occasions", "1 d"), "tacrolimus.central"
+    plain, seen, once = (
+        json.loads(run(*given, *options)[1])["outputs"][path]["median"]
+        for options in (people, (*people, "--observe"), people[:2])
+    )
+    assert seen[0] == plain[0] == 0.0
+    assert 0.0 < abs(seen[-1] / plain[-1] - 1.0) < 0.2
+    assert plain[4] != pytest.approx(once[4], rel=1e-3)
+    _, _, told = run(*given[:-1], "--patients", "8", "--occasions", "1 d, 100 h, week")
+    assert '--occasions: must be a duration in min, h, d or wk, such as 24 h, but is "week".' in told
+    _, _, told = run(*given[:-1], "--patients", "8", "--occasions", "1 d, 100 h")
+    assert "occasion 3, from 100 h: must hold a dose." in told
+    _, _, told = run("simulate", "melatonin", "--regimen", "melatonin 40 mg po", "--observe")
+    assert "must have a residual error in the model" in told
+
+
 def test_simulate_tells_its_error(run):
     given = ("simulate", "melatonin", "--regimen", "melatonin 40 mg po", "--days", "1", "--error")
     assert "at most 0 of melatonin" in run(*given)[1]  # exact

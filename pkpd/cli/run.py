@@ -144,16 +144,28 @@ def _check_targets(out: str, plot: str, draws: str, findings: Any) -> None:
 
 def _group(built: Any, asked: Asked) -> Any:
     """The virtual patients; none for the typical one."""
-    from pkpd.checks import fail
-    from pkpd.dosing.terms import hours
     from pkpd.individuals import sample_patients
 
-    if asked.occasions and not built.occasional:
-        raise fail("--occasions", "must go with a model in which parameters have iov", asked.occasions)
-    starts = [hours(text.strip()) * built.units.day / 24.0 for text in asked.occasions.split(",") if text]
     if asked.patients == 1:
         return None
-    return sample_patients(built, asked.patients, asked.seed, occasions=[0.0, *starts])
+    return sample_patients(built, asked.patients, asked.seed, occasions=_starts(built, asked.occasions))
+
+
+def _starts(built: Any, occasions: str) -> list[float]:
+    """When occasions begin, in the model's unit."""
+    from pkpd.checks import Findings, InputError
+    from pkpd.dosing.terms import hours
+
+    findings, found = Findings(), [0.0]
+    if occasions and not built.occasional:
+        findings.add("--occasions", "must go with a model in which parameters have iov", occasions)
+    for text in occasions.split(",") if occasions else ():
+        try:
+            found.append(hours(text.strip()) * built.units.day / 24.0)
+        except InputError as error:
+            findings.adopt(error, "--occasions")
+    findings.raise_if_any()
+    return found
 
 
 def _simulate(models: list[Any], origin: float, group: Any, asked: Asked, say: Any) -> list[Any]:

@@ -65,7 +65,7 @@ def _jumps(model: Model, events: Events, patients: Patients) -> Jumps:
     for k, start in enumerate(patients.starts):
         doses = np.flatnonzero(place == k).tolist()
         if not doses:
-            findings.add(f"occasion {k + 1}, from {start:g}", "must hold a dose")
+            findings.add(f"occasion {k + 1}, from {start:g} {model.units.time}", "must hold a dose")
             continue
         own = model.under({name: v[k] for name, v in _by_parameter(patients).items()})
         found.append(jumps_of(own, events.take(doses), patients.count))

@@ -132,7 +132,7 @@ def faults(call, *arguments, **options):
 
 def test_an_occasion_without_a_dose_is_refused():
     assert faults(simulate, model(), "drug 100 mg iv q24h x2", TIMES, patients()) == [
-        "occasion 3, from 48: must hold a dose."
+        "occasion 3, from 48 h: must hold a dose."
     ]
     rows = [
         {"time": 0.0, "amt": 1.0, "cmt": "iv", "evid": 1, "ii": 24.0, "addl": 1, "occ": 1},
