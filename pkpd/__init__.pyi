@@ -24,5 +24,6 @@ from .records import load_answer as load_answer
 from .records import to_arviz as to_arviz
 from .simulation import bind as bind
 from .simulation import simulate as simulate
+from .summaries import summarised as summarised
 
 __version__: str

@@ -17,7 +17,7 @@ class _FastAccumulator(Accumulator):
 
 
 def needed_for(model: Model, output: str) -> Model:
-    """The components, drugs and routes that act on an output; outcomes and variability are left out."""
+    """The components, drugs and routes that act on an output; outcomes and what differs are left out."""
     wires = {(owner, port): sources for owner, port, sources in model.wires}
     drugs = {drug.name: drug for drug in model.drugs}
     todo, names = [output.rpartition(".")[0]], set[str]()
@@ -34,6 +34,9 @@ def needed_for(model: Model, output: str) -> Model:
         components={name: part for name, part in model.components.items() if name in names},
         outcomes={},
         variability={},
+        occasional={},
+        correlations={},
+        residuals={},
         wires=tuple(wire for wire in model.wires if wire[0] in names),
         order=tuple(name for name in model.order if name in names),
         drugs=tuple(drug for drug in model.drugs if drug.name in names),
