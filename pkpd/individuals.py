@@ -1,5 +1,6 @@
 """Virtual patients of a model, and the parameters of each."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
@@ -52,9 +53,11 @@ def individualise(model: Model, patients: Patients) -> Model:
     eta = (
         correlated(patients.eta, model.correlations, _by_part(model)) if model.correlations else patients.eta
     )
-    own = {p: model.varied(p, typical.get(p), model.variability[p] * v) for p, v in eta.items()}
+    effects = {p: model.variability[p] * v for p, v in eta.items()}
+    own = typical.replace({p: model.varied(p, typical.get(p), v) for p, v in effects.items()})
+    own = dataclasses.replace(own, moved={p: v for p, v in effects.items() if p in dict(model.forms)})
     once = len(patients.starts) == 1
-    return typical.replace(own).under({f"{p}.kappa": v[0] for p, v in patients.kappa.items() if once})
+    return own.under({f"{p}.kappa": v[0] for p, v in patients.kappa.items() if once})
 
 
 def _by_part(model: Model) -> list[str]:

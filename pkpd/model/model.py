@@ -36,7 +36,8 @@ class Model(eqx.Module):
     `tumour.kkill.iiv` and `tumour.kkill.iov` for standard deviations between patients and between occasions,
     of the logarithm unless `forms` says otherwise, `drug.cl~drug.vc.corr` for the correlation of two effects,
     `drug.e_wt_cl` for the effect of the covariate `wt` on `drug.cl`.
-    A leaf is a scalar, or has the patients as its last axis after `individualise`.
+    A leaf is a scalar, or has the patients as its last axis after `individualise`, which also tells by which
+    effects it has `moved` parameters that are not simply multiplied.
     """
 
     components: dict[str, Component]
@@ -56,6 +57,7 @@ class Model(eqx.Module):
     correlations: dict[str, Scalar] = eqx.field(default_factory=dict)
     forms: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
     residuals: dict[str, AbstractResidual] = eqx.field(default_factory=dict)
+    moved: dict[str, Scalar] = eqx.field(default_factory=dict)
     name: str = eqx.field(static=True, default="")
     digest: str = eqx.field(static=True, default="")
 
@@ -121,18 +123,25 @@ class Model(eqx.Module):
     def under(self, covariates: Mapping[str, Scalar]) -> "Model":
         """The same model with parameters as some covariates make them; others are at their reference.
 
-        `<path>.kappa` among them is the effect of an occasion on that parameter.
+        `<path>.kappa` among them is the effect of an occasion on that parameter. Covariates act before all
+        effects of patients and occasions.
         """
         changed = {}
         for effect in self.acting:
             if effect.covariate in covariates:
-                value = changed.get(effect.parameter, self._leaf(effect.parameter))
+                value = changed.get(effect.parameter, self._before(effect.parameter, -1.0))
                 factor = effect.factor(self.effects[effect.path], covariates[effect.covariate])
                 changed[effect.parameter] = value * factor
+        changed = {path: self._before(path, 1.0, value) for path, value in changed.items()}
         for path, spread in self.occasional.items():
             if (kappa := covariates.get(f"{path}.kappa")) is not None:
                 changed[path] = self.varied(path, changed.get(path, self._leaf(path)), spread * kappa)
         return self.replace(changed)
+
+    def _before(self, path: str, sign: float, value: Any = None) -> Any:
+        """A parameter without the effect that has moved it, or a value with it."""
+        value = self._leaf(path) if value is None else value
+        return self.varied(path, value, sign * self.moved[path]) if path in self.moved else value
 
     def varied(self, path: str, value: Scalar, effect: Any) -> Scalar:
         """A parameter's value moved by a random effect."""

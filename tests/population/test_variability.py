@@ -1,5 +1,7 @@
 """How patients differ: scales of effects, correlations, covariates; against numpy, scipy and a label."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,10 @@ from scipy.special import expit, logit
 
 from pkpd.catalogue import load_model
 from pkpd.checks import InputError
+from pkpd.dosing import Records
 from pkpd.individuals import individualise, sample_patients
 from pkpd.model import Drug, wire
+from pkpd.observed import simulate_records
 from pkpd.pk import Bolus, FirstOrder, OneCompartment
 from pkpd.population import Covariate, CovariateEffect, Patients, pair_of
 from pkpd.simulation import bind, simulate
@@ -151,6 +155,33 @@ def test_doses_per_weight_and_area_are_each_patients_own():
     found = simulate(model(), "drug 2 mg/kg iv", [0.0, 1e-9], patients).outputs["drug.central"]
     own = individualise(model(), patients)
     assert found[1] == pytest.approx(np.asarray(amounts[0] / own.get("drug.v")), rel=1e-6)
+
+
+def test_records_and_regimens_let_covariates_act_before_effects():
+    """A normal effect is added to what a covariate makes of the typical value, a logit one too."""
+    effects = {
+        CovariateEffect("drug.v", "wt", "power", 70.0): 1.0,
+        CovariateEffect("drug.po.bioav", "wt", "linear", 70.0): -0.002,
+    }
+    built = model(effects=effects)
+    eta = {"drug.v": jnp.array([1.0, -2.0]), "drug.po.bioav": jnp.array([0.5, -1.0])}
+    weights = (90.0, 55.0)
+    patients = Patients(eta, 2, covariates={"wt": jnp.array(weights)})
+    own = individualise(dataclasses.replace(built, correlations={}), patients)
+    expected = 10.0 * np.array(weights) / 70.0 + 2.0 * np.array([1.0, -2.0])
+    assert own.get("drug.v") == pytest.approx(expected)
+    times = [1.0, 5.0, 30.0]
+    whole = simulate(built, "drug 100 mg po", times, patients).outputs["drug.central"]
+    rows = [
+        row | {"id": who, "wt": wt}
+        for who, wt in enumerate(weights)
+        for row in (
+            {"time": 0.0, "amt": 100.0, "cmt": "po", "evid": 1},
+            *({"time": t, "evid": 0} for t in times),
+        )
+    ]
+    found = simulate_records(built, Records.of(rows), Patients(eta, 2)).outputs["drug.central"]
+    assert pytest.approx(np.asarray(whole), rel=1e-10) == found.reshape(2, -1).T
 
 
 def test_wrong_covariates_are_told_together():
