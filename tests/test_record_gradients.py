@@ -154,7 +154,10 @@ def cases_of(model):
     return {k: v for k, v in CASES.items() if k != "peripheral" or "x.peripheral1_amount" in model.states}
 
 
-@pytest.mark.parametrize("name", MODELS)
+LONG = {"three compartments": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in MODELS])
 def test_gradients(name):
     cases = cases_of(MODELS[name])
     names, found, expected = jacobians(MODELS[name], records(cases))

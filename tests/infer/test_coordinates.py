@@ -76,6 +76,7 @@ def test_drivers_of_the_shipped_model_are_found():
     assert float(jnp.abs(found.linear[0, 2])) == 0.0
 
 
+@pytest.mark.slow
 def test_deviations_of_studies_decide_no_driver():
     """Four studies add fifteen numbers; with them a quadratic of all would have more terms than points."""
     model = load_model("neuroimmunotherapy_exposure")
