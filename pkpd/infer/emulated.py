@@ -10,7 +10,8 @@ Fox C. J Comput Graph Stat 2005;14:795-810, doi 10.1198/106186005X76983; Rasmuss
 2003;7:651-659.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from pkpd.infer.coordinates import coordinates_of
 from pkpd.infer.diagnostics import Draws, pareto_k
 from pkpd.infer.emulator import Emulator, learn, to_numbers
 from pkpd.infer.keep import Keep, Nowhere, same_density
-from pkpd.infer.laplace import Normal
+from pkpd.infer.laplace import TRUSTED, Normal
 from pkpd.infer.nuts import BLOCK, LogDensity, kernel_of, potential_of, sample, whitening
 from pkpd.infer.predict import thin
 from pkpd.infer.problem import Evaluate, Problem, evaluator
@@ -33,6 +34,7 @@ from pkpd.infer.settings import Settings
 Progress = Callable[[str, float], None]
 
 WIDER = 1.2  # first examples are spread so many times as wide as the normal approximation
+TRIES = 3  # of an emulator that cannot be trusted
 ROUNDS = 2  # then examples come from the emulator's posterior, in so many rounds
 MOVES = 3  # steps on the emulator for each question to the model
 CAREFUL = 0.95  # of steps are accepted on the emulator, where they cost little
@@ -75,11 +77,21 @@ def sample_emulated(
 ) -> tuple[Draws, Emulation]:
     """Learns an emulator from `settings.emulate` examples and samples the posterior with its help.
 
-    `warmup` are iterations on the emulator only. What `keep` holds of the same sampling is gone on with.
+    `warmup` are iterations on the emulator only. Where the emulator cannot be trusted it learns from as many
+    more examples as in its last round, at some of the draws, and all is sampled anew, `TRIES` times at most.
+    What `keep` holds of the same sampling is gone on with.
     """
     say, keep = progress or (lambda message, share: None), keep or Nowhere()
-    emulator = taught(problem, evaluate, normal, settings, say, keep)
-    return sample_on(emulator, evaluate, normal, settings, say, keep)
+    known = _examples(problem, evaluate, normal, settings, say, keep)
+    for turn in count():
+        emulator, tag = _learnt(problem, normal, settings, known), f"-again-{turn}" if turn else ""
+        draws, emulation = sample_on(emulator, evaluate, normal, settings, say, keep, tag)
+        if emulation.pareto_k < TRUSTED or turn + 1 == TRIES:
+            break
+        say("learning from more examples, because the emulator is off in the tails", 0.5)
+        points, name = thin(draws.points, settings.emulate // 4), f"{_name(settings)}-more-{turn}"
+        known.append(_asked_once(problem, evaluate, points, name, keep))
+    return draws, emulation._replace(examples=settings.emulate + turn * (settings.emulate // 4))
 
 
 def sample_on(
@@ -89,10 +101,11 @@ def sample_on(
     settings: Settings,
     progress: Progress | None = None,
     keep: Keep | None = None,
+    turn: str = "",
 ) -> tuple[Draws, Emulation]:
-    """Draws of the posterior of the emulator's problem."""
+    """Draws of the posterior of the emulator's problem; `keep` knows them by their `turn`."""
     say, keep = progress or (lambda message, share: None), keep or Nowhere()
-    tag = f"emulated-{settings.chains}-{settings.warmup}-{settings.emulate}-{settings.seed}"
+    tag = f"emulated-{settings.chains}-{settings.warmup}-{settings.emulate}-{settings.seed}{turn}"
     centre, spread = whitening(normal, keep, tag)
     mover = _mover(emulator, evaluate, normal, (centre, spread), settings.warmup)
     white, density, diverging, steps, energy, accepted, gain = _run(mover, settings, say, keep, tag)
@@ -104,23 +117,44 @@ def taught(
     problem: Problem, evaluate: Evaluate, normal: Normal, settings: Settings, say: Progress, keep: Keep
 ) -> Emulator:
     """The emulator of a problem, from `settings.emulate` examples in rounds; `keep` holds them."""
+    known = _examples(problem, evaluate, normal, settings, say, keep)
+    return _learnt(problem, normal, settings, known)
+
+
+def _learnt(problem: Problem, normal: Normal, settings: Settings, known: Sequence[Examples]) -> Emulator:
+    points, *seen = (np.concatenate(v) for v in zip(*((e.points, *e.seen) for e in known), strict=True))
+    return learn(problem, normal.coordinates, points, seen, settings.seed)
+
+
+def _examples(
+    problem: Problem, evaluate: Evaluate, normal: Normal, settings: Settings, say: Progress, keep: Keep
+) -> list[Examples]:
+    """What the emulator learns from, round by round."""
     sizes = [settings.emulate - ROUNDS * (settings.emulate // 4)] + ROUNDS * [settings.emulate // 4]
     known: list[Examples] = []
-
-    def learnt() -> Emulator:
-        points, *seen = (np.concatenate(v) for v in zip(*((e.points, *e.seen) for e in known), strict=True))
-        return learn(problem, normal.coordinates, points, seen, settings.seed)
-
     for turn, size in enumerate(sizes):
         say(f"learning from {sum(sizes[: turn + 1])} examples", 0.5 * sum(sizes[:turn]) / settings.emulate)
-        name = f"emulate-{settings.emulate}-{settings.seed}-{turn}"
+        name = f"{_name(settings)}-{turn}"
         if kept := keep.read(name):
             known.append(Examples(kept[0], kept[1:]))
             continue
-        points = _where(learnt() if known else None, normal, settings, size, turn)
-        known.append(_asked(problem, evaluate, points))
-        keep.write(name, [known[-1].points, *known[-1].seen])
-    return learnt()
+        emulator = _learnt(problem, normal, settings, known) if known else None
+        points = _where(emulator, normal, settings, size, turn)
+        known.append(_asked_once(problem, evaluate, points, name, keep))
+    return known
+
+
+def _name(settings: Settings) -> str:
+    return f"emulate-{settings.emulate}-{settings.seed}"
+
+
+def _asked_once(problem: Problem, evaluate: Evaluate, points: np.ndarray, name: str, keep: Keep) -> Examples:
+    """What the model says at points, or what is kept of that."""
+    if kept := keep.read(name):
+        return Examples(kept[0], kept[1:])
+    found = _asked(problem, evaluate, points)
+    keep.write(name, [found.points, *found.seen])
+    return found
 
 
 def taught_about(
