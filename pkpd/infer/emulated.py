@@ -11,7 +11,6 @@ Fox C. J Comput Graph Stat 2005;14:795-810, doi 10.1198/106186005X76983; Rasmuss
 """
 
 from collections.abc import Callable, Sequence
-from itertools import count
 from typing import NamedTuple
 
 import jax
@@ -83,15 +82,16 @@ def sample_emulated(
     """
     say, keep = progress or (lambda message, share: None), keep or Nowhere()
     known = _examples(problem, evaluate, normal, settings, say, keep)
-    for turn in count():
+    turn = 0
+    while True:
         emulator, tag = _learnt(problem, normal, settings, known), f"-again-{turn}" if turn else ""
         draws, emulation = sample_on(emulator, evaluate, normal, settings, say, keep, tag)
         if emulation.pareto_k < TRUSTED or turn + 1 == TRIES:
-            break
+            return draws, emulation._replace(examples=settings.emulate + turn * (settings.emulate // 4))
         say("learning from more examples, because the emulator is off in the tails", 0.5)
         points, name = thin(draws.points, settings.emulate // 4), f"{_name(settings)}-more-{turn}"
         known.append(_asked_once(problem, evaluate, points, name, keep))
-    return draws, emulation._replace(examples=settings.emulate + turn * (settings.emulate // 4))
+        turn += 1
 
 
 def sample_on(

@@ -9,10 +9,11 @@ import pytest
 from scipy.stats import norm
 
 from pkpd.checks import InputError
+from pkpd.infer import emulated
 from pkpd.infer.arm import Arm
 from pkpd.infer.coordinates import coordinates_of
-from pkpd.infer.diagnostics import summary
-from pkpd.infer.emulated import sample_on
+from pkpd.infer.diagnostics import Draws, summary
+from pkpd.infer.emulated import Emulation, Examples, sample_on
 from pkpd.infer.emulator import from_numbers, inputs, learn, to_numbers
 from pkpd.infer.fit import fit_problem
 from pkpd.infer.laplace import approximate
@@ -103,6 +104,26 @@ def test_a_wrong_emulator_costs_proposals_and_no_truth(asked, exact):
     assert 0.3 < found.accepted < 0.8
     assert draws.points.mean() == pytest.approx(mean, abs=4 * spread / np.sqrt(size))
     assert draws.points.std() == pytest.approx(spread, rel=0.1)
+
+
+@pytest.mark.parametrize(("shapes", "rounds"), [((0.3,), 1), ((0.9, 0.2), 2), ((0.9, 0.8, 0.9), 3)])
+def test_an_emulator_that_is_off_in_the_tails_learns_more(asked, monkeypatch, shapes, rounds):
+    """At draws of the sampler that it has just served badly; three times at most."""
+    problem, evaluate, normal, points, numbers = asked
+    learnt, left = [], list(shapes)
+    draws = Draws(np.linspace(-3.0, 3.0, 200).reshape(2, 100, 1), *[np.zeros((2, 100))] * 4)
+
+    def served(emulator, *arguments):
+        learnt.append((len(emulator), arguments[-1]))
+        return draws, Emulation(200, 0.1, 0.9, left.pop(0))
+
+    monkeypatch.setattr(emulated, "sample_on", served)
+    monkeypatch.setattr(emulated, "_examples", lambda *arguments: [Examples(points, [numbers])])
+    monkeypatch.setattr(emulated, "_learnt", lambda *given: np.concatenate([e.points for e in given[-1]]))
+    found, emulation = emulated.sample_emulated(problem, evaluate, normal, SHORT)
+    assert learnt == [(200, ""), (250, "-again-1"), (300, "-again-2")][:rounds]
+    assert (emulation.examples, emulation.pareto_k) == (150 + 50 * rounds, shapes[-1])
+    assert found is draws
 
 
 def test_an_arm_that_counts_for_nothing_is_not_learnt(asked):
