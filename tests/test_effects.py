@@ -66,6 +66,8 @@ e_sex_female_vc = {{ value = 0.9, unit = "1", form = "factor", {where} }}"""
     assert at(model, "drugx.vc.iiv") == pytest.approx(0.5)  # L
     assert at(model, "drugx.vc.iov") == pytest.approx(0.9)
     assert model.declared["drugx.vc.iov"].dimension == "volume"
+    assert model.declared["drugx.vc.iov"].meaning == "between-occasion SD of drugx.vc"
+    assert model.declared["drugx.cl.iiv"].meaning == "between-patient SD of log drugx.cl"
     assert at(model, "drugx.cl~drugx.vc.corr") == pytest.approx(0.4)
     assert at(model, "drugx.assay.add_sd") == pytest.approx(1.53e-6 / 15300 * 1e12)
     known = {covariate.name: covariate for covariate in model.covariates}

@@ -92,9 +92,7 @@ class Model(eqx.Module):
     def _spread(self, symbol: str, kind: str, path: str, known: Mapping[str, Declaration]) -> Declaration:
         form = dict(self.forms).get(path, "lognormal")
         dimension = known[path].dimension if form == "normal" else "1"
-        return Declaration(
-            symbol, f"{kind} SD of {f'{SPREADS[form]} {path}'.strip()}", dimension, "nonnegative"
-        )
+        return Declaration(symbol, f"{kind} SD of {SPREADS[form]}{path}", dimension, "nonnegative")
 
     def get(self, path: str) -> Scalar:
         """The value of one parameter."""
