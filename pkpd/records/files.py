@@ -30,7 +30,7 @@ def is_question(name: str) -> bool:
         return True
     path = Path(name)
     try:
-        marks = {"evidence", "priors", "regimens", "estimator"}
+        marks = {"evidence", "priors", "regimens", "estimator", "settings"}
         return path.suffix == ".toml" and path.is_file() and bool(marks & set(read_toml(path, name)))
     except InputError:
         return False

@@ -15,6 +15,8 @@ from pkpd.records.files import question_names, question_path
 KEYS = (
     "schema",
     "title",
+    "extends",
+    "alternatives",
     "model",
     "evidence",
     "origin",
@@ -60,11 +62,20 @@ class Question:
     studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histologies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     overlap: bool = False
+    alternatives: tuple[str, ...] = ()
 
     @property
     def model_path(self) -> str:
         """The name of a model in the catalogue, or the path of one, which starts at the question."""
         return (self.path.parent / self.model).as_posix() if self.model.endswith(".toml") else self.model
+
+    @property
+    def others(self) -> list[str]:
+        """The questions that choose otherwise what the evidence leaves open, as names or paths."""
+        folder, _, _ = self.name.rpartition("/")
+        return [
+            f"{folder}/{a}" if folder else str(self.path.with_name(f"{a}.toml")) for a in self.alternatives
+        ]
 
     @property
     def sources(self) -> list[str]:
@@ -85,8 +96,8 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
     path = question_path(name_or_path)
     stored = str(name_or_path) in question_names()
     label = f"fits/{name_or_path}.toml" if stored else path.as_posix()
-    content = read_toml(path, label)
     findings = Findings(label)
+    content = _extended(path, read_toml(path, label), findings)
     known(content, KEYS, findings)
     told = {
         key: table(content, key, findings) for key in ("regimens", "patients", "predict", "priors", "set")
@@ -130,8 +141,51 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         studies=tables(told["studies"], "studies", findings),
         histologies=tables(told["histologies"], "histologies", findings),
         overlap=bool(overlap),
+        alternatives=_alternatives(path, content.get("alternatives", []), findings),
     )
     return question, findings
+
+
+def _extended(path: Path, content: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    """A question and, where it is silent, the one beside it that it `extends`; its tables are merged by key.
+
+    What is `false` in a table of its own is left out of that of the other.
+
+    Raises `InputError` where there is no such question, or where that extends another.
+    """
+    name = content.get("extends")
+    if name is None:
+        return dict(content)
+    base: Mapping[str, Any] = {}
+    if _beside(path, name, "extends", findings):
+        base = read_toml(path.with_name(f"{name}.toml"), f"{name}.toml")
+    if "extends" in base:
+        findings.add("extends", "must name a question that extends no other", name)
+    findings.raise_if_any()
+    kept = {key: v for key, v in base.items() if key != "alternatives"}
+    both = {key: kept.get(key, {}) | v for key, v in content.items() if isinstance(v, dict)}
+    left = {
+        key: {k: v for k, v in rows.items() if v is not False or key == "weights"}
+        for key, rows in both.items()
+    }
+    return kept | dict(content) | left
+
+
+def _alternatives(path: Path, names: Any, findings: Findings) -> tuple[str, ...]:
+    if not isinstance(names, list):
+        findings.add("alternatives", "must be a list of questions beside this one", names)
+        return ()
+    return tuple(name for name in names if _beside(path, name, "alternatives", findings))
+
+
+def _beside(path: Path, name: Any, place: str, findings: Findings) -> bool:
+    """Whether a name is that of another question in the same folder."""
+    known = [p.stem for p in sorted(path.parent.glob("*.toml")) if p.stem != path.stem]
+    if name not in known:
+        findings.add(
+            place, "must name another question of the same folder", name, did_you_mean(str(name), known)
+        )
+    return name in known
 
 
 def _predict(table: Mapping[str, Any], findings: Findings) -> dict[str, str]:
