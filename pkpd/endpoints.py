@@ -1,5 +1,6 @@
 """What is counted of patients: the endpoints of a model and their joint tables."""
 
+import re
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -7,7 +8,8 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from pkpd.checks import fail
+from pkpd.checks import did_you_mean, fail
+from pkpd.dosing.terms import hours
 from pkpd.model import Model
 from pkpd.response import AbstractRecord, AbstractSurvival, Course
 from pkpd.response.joint import (
@@ -143,6 +145,22 @@ def probabilities(
         lives, (event,) = lives_and_events(model, course, [endpoint])
         found[label(model, endpoint)] = jnp.sum(jnp.exp(lives + event[1]), axis=0)
     return found
+
+
+def endpoint_of(model: Model, name: str) -> Endpoint:
+    """The endpoint that a name of tables stands for: an outcome, one of its kinds, or `alive(90 d)`.
+
+    Raises `InputError` where the model has none of that name.
+    """
+    known = {label(model, endpoint): endpoint for endpoint in model_endpoints(model)}
+    when = re.fullmatch(r"alive\(\s*(.+?)\s*\)", name)
+    if when and survives(model):
+        return Endpoint("alive", hours(when[1]) * model.units.day / 24.0)
+    if name not in known:
+        example = ["alive(365 d)"] if survives(model) else []
+        rule = "must be an outcome of the model"
+        raise fail("outcome", rule, name, did_you_mean(name, [*known, *example]))
+    return known[name]
 
 
 def label(model: Model, endpoint: Endpoint) -> str:

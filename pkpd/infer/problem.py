@@ -118,15 +118,18 @@ class Problem(eqx.Module):
 
     def seen(self, x: Point) -> list[Seen]:
         """What the model says of each arm, averaged over the virtual patients."""
-        values, found = self.values(x), {}
+        return [self._seen(*told) for told in zip(*self.lived(x), self.arms, strict=True)]
+
+    def lived(self, x: Point) -> tuple[list[Model], list[Course]]:
+        """Of each arm, its individualised patients and what the outcomes see of them."""
+        values = self.values(x)
         typical = self._typical(values)
         shifted = [self._shifted(values, typical, arm) for arm in self.arms]
+        found: dict[int, Course] = {}
         for places in together(self.arms, self.asked()):
-            courses = self._courses(typical, places, [shifted[place] for place in places])
-            for place, course in zip(places, courses, strict=True):
-                own = individualise(typical.replace(shifted[place]), self.patients)
-                found[place] = self._seen(own, self.arms[place], course)
-        return [found[place] for place in range(len(self.arms))]
+            found |= zip(places, self._courses(typical, places, [shifted[i] for i in places]), strict=True)
+        own = [individualise(typical.replace(values), self.patients) for values in shifted]
+        return own, [found[place] for place in range(len(self.arms))]
 
     def asked(self) -> list[bool]:
         """Whether the evidence needs what the model says of each arm."""
@@ -147,7 +150,7 @@ class Problem(eqx.Module):
 
         return in_one_crowd(crowd, self.patients, shifted, [arm.events for arm in arms])
 
-    def _seen(self, own: Model, arm: Arm, course: Course) -> Seen:
+    def _seen(self, own: Model, course: Course, arm: Arm) -> Seen:
         looks = self.looks(arm)
         table = log_table(own, course, arm.endpoints) if arm.endpoints else None
         wanted = [look for report in arm.reports for look in report.outputs]
