@@ -11,6 +11,7 @@ from .dosing import Regimen as Regimen
 from .dosing import Rest as Rest
 from .dosing import load_records as load_records
 from .dosing import write_records as write_records
+from .explore.comparison import compare as compare
 from .exposures import Exposure as Exposure
 from .exposures import exposure as exposure
 from .individuals import sample_patients as sample_patients

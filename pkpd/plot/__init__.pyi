@@ -8,5 +8,6 @@ from .files import save as save
 from .influence import plot_influence as plot_influence
 from .posterior import plot_posterior as plot_posterior
 from .profile import plot_profile as plot_profile
+from .schedules import plot_schedules as plot_schedules
 from .starts import plot_starts as plot_starts
 from .tumour import plot_tumour as plot_tumour

@@ -92,11 +92,12 @@ def _grouped(rows: Sequence[Row], words: Mapping[str, str]) -> list[tuple[str, l
     """Rows by endpoint, in the order in which the endpoints first appear."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(_in_words(row["endpoint"], words), []).append(row)
+        found.setdefault(outcome_in_words(row["endpoint"], words), []).append(row)
     return list(found.items())
 
 
-def _in_words(endpoint: str, words: Mapping[str, str]) -> str:
+def outcome_in_words(endpoint: str, words: Mapping[str, str]) -> str:
+    """What an endpoint is called in pictures."""
     alive = _ALIVE.fullmatch(endpoint)
     if alive is None:
         return words.get(endpoint, endpoint)

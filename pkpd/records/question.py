@@ -141,7 +141,7 @@ def read_question(name_or_path: str | Path) -> tuple[Question, Findings]:
         studies=tables(told["studies"], "studies", findings),
         histologies=tables(told["histologies"], "histologies", findings),
         overlap=bool(overlap),
-        alternatives=_alternatives(path, content.get("alternatives", []), findings),
+        alternatives=_alternatives(content, findings),
     )
     return question, findings
 
@@ -157,7 +157,11 @@ def _extended(path: Path, content: Mapping[str, Any], findings: Findings) -> dic
     if name is None:
         return dict(content)
     base: Mapping[str, Any] = {}
-    if _beside(path, name, "extends", findings):
+    beside = [p.stem for p in sorted(path.parent.glob("*.toml")) if p.stem != path.stem]
+    if name not in beside:
+        rule = "must name another question of the same folder"
+        findings.add("extends", rule, name, did_you_mean(str(name), beside))
+    else:
         base = read_toml(path.with_name(f"{name}.toml"), f"{name}.toml")
     if "extends" in base:
         findings.add("extends", "must name a question that extends no other", name)
@@ -171,21 +175,12 @@ def _extended(path: Path, content: Mapping[str, Any], findings: Findings) -> dic
     return kept | dict(content) | left
 
 
-def _alternatives(path: Path, names: Any, findings: Findings) -> tuple[str, ...]:
-    if not isinstance(names, list):
-        findings.add("alternatives", "must be a list of questions beside this one", names)
+def _alternatives(content: Mapping[str, Any], findings: Findings) -> tuple[str, ...]:
+    names = content.get("alternatives", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        findings.add("alternatives", "must be a list of names of questions in the same folder", names)
         return ()
-    return tuple(name for name in names if _beside(path, name, "alternatives", findings))
-
-
-def _beside(path: Path, name: Any, place: str, findings: Findings) -> bool:
-    """Whether a name is that of another question in the same folder."""
-    known = [p.stem for p in sorted(path.parent.glob("*.toml")) if p.stem != path.stem]
-    if name not in known:
-        findings.add(
-            place, "must name another question of the same folder", name, did_you_mean(str(name), known)
-        )
-    return name in known
+    return tuple(names)
 
 
 def _predict(table: Mapping[str, Any], findings: Findings) -> dict[str, str]:
