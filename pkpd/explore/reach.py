@@ -115,7 +115,7 @@ def prior_driven(
     curvature, directions = np.linalg.eigh(mode.hessian - np.eye(len(mode.point)))
     informed = draws @ directions[:, curvature > 1.0]
     spread = values - values.mean()
-    if not np.any(spread):
+    if not np.ptp(values):
         return 0.0
     columns = np.column_stack([informed - informed.mean(axis=0), np.ones(len(values))])
     rest = spread - columns @ np.linalg.lstsq(columns, spread, rcond=None)[0]

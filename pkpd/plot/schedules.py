@@ -32,7 +32,7 @@ def plot_schedules(found: Mapping[str, Any]) -> Figure:
     strip, block = 0.55 * rows + 0.75, blocks * (0.28 * rows + 0.85)
     figure = Figure(figsize=(WIDTH, strip + block + 1.2))
     above, below = figure.subfigures(2, 1, height_ratios=[strip, block], squeeze=False)[:, 0]
-    _strips(above.subplots(rows, 1, sharex=True, squeeze=False)[:, 0], schedules)
+    _strips(list(above.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]), schedules)
     axes = below.subplots(blocks, columns, sharey=True, squeeze=False).ravel()
     for panel, outcome in zip(axes, outcomes, strict=False):
         _outcome(panel, outcome, schedules)
