@@ -144,6 +144,35 @@ def test_wrong_questions(folder, old, new, message):
     assert any(message in fault for fault in found), found
 
 
+def test_a_question_extends_another(folder):
+    """Tables are merged by key, what is false is left out, and lines that stay alike give the same digest."""
+    first = load_question(folder / "joint.toml")
+    variant = folder / "variant.toml"
+    text = 'title = "A variant"\nextends = "joint"\n[settings]\n"survival.summary" = "peak"\n'
+    variant.write_text(
+        f'{text}[priors]\n"survival.b_size" = false\n[predict]\nmelatonin_alone = false\n', "utf-8"
+    )
+    found = load_question(variant)
+    assert (found.title, found.outcome_settings) == ("A variant", {"survival.summary": "peak"})
+    assert {*first.priors} - {*found.priors} == {"survival.b_size"}
+    assert list(found.predict) == ["il2_alone"]
+    assert (found.regimens, found.patients, found.estimator) == (
+        first.regimens,
+        first.patients,
+        first.estimator,
+    )
+    assert (first.alternatives[0], found.alternatives) == ("cumulative", ())
+    variant.write_text('extends = "joint"\n', "utf-8")
+    assert resolve(load_question(variant)).digest == resolve(first).digest
+    variant.write_text('extends = "jiont"\n[settings]\n', "utf-8")
+    rule = "extends: must name another question of the same folder"
+    assert faults(variant) == [f'{variant}: {rule}, but is "jiont". Did you mean "joint"?']
+    variant.write_text('extends = "joint"\nalternatives = 3\n[settings]\n', "utf-8")
+    assert "must be a list of names of questions in the same folder, but is 3" in faults(variant)[0]
+    (folder / "third.toml").write_text('extends = "variant"\n[settings]\n', "utf-8")
+    assert "must name a question that extends no other" in faults(folder / "third.toml")[0]
+
+
 def test_all_faults_at_once(folder):
     doctored(folder, "starts = 16", "starts = 0")
     doctored(folder, 'likelihood = "joint"', 'likelihood = "jiont"')
