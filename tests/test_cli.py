@@ -392,3 +392,15 @@ def test_profile_refuses_what_it_cannot_do(run):
     assert code == 2
     assert "must be a free parameter of the fit" in err
     assert run("profile", "lissoni1995/exposure", "--plot", "profile.txt")[0] == 2
+
+
+def test_compare_refuses_what_it_cannot_do(run):
+    code, out, err = run(
+        "compare", "lissoni1995/exposure", "--regimen", "a", "--regimen", "b=none", "--plot", "x.txt"
+    )
+    assert (code, out) == (2, "")
+    assert '--regimen: must be NAME="REGIMEN", but is "a"' in err
+    assert "--plot: must be a .png, .svg or .pdf in a folder that exists" in err
+    code, out, _ = run("compare", "lissoni1995/exposure", "--regimen", "b=none", "--against", "c", "--json")
+    assert (code, json.loads(out)["errors"][0]["place"]) == (2, "against")
+    assert run("compare", "lissoni1995/exposur", "--regimen", "b=none")[0] == 2

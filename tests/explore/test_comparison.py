@@ -9,6 +9,7 @@ import pytest
 
 import pkpd
 from pkpd.checks import InputError
+from pkpd.cli.compare import _print as tell
 from pkpd.explore.comparison import Chances, _Asked, _Told, compare
 from pkpd.infer.mode import Mode
 from pkpd.infer.predict import thin
@@ -110,6 +111,21 @@ def test_what_is_undetermined(other, level, sign):
     [difference] = told.differences()
     assert difference["undetermined"] == sign
     assert difference["mean"] == pytest.approx(-0.1)
+
+
+def test_what_is_printed(found, capsys):
+    told = found | {"alternatives": ["other/fit"]}
+    tell(told)
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"again: {TREATED} as an arm of the evidence: exposed as L1995_SCC, IL-2 + melatonin is; in all"
+        in text
+    )
+    assert "in all aldesleukin 84 MIU, melatonin 1.12e+03 mg, 28 injections, 28 dose days of 28." in text
+    assert "none: none as an arm of the evidence: exposed as L1995_SCC" in text
+    assert "Not answered, so not beside them: lissoni1995/absent" in text
+    assert "Other fits: other/fit." in text
+    assert "For research, not for treatment decisions." in text
 
 
 def test_the_picture(found, tmp_path):
