@@ -4,6 +4,7 @@ Schedules whose doses fall mostly at the same times share a layout, with a place
 what is not given is absent. A program is compiled for a layout, not for a schedule.
 """
 
+import copy
 import dataclasses
 import math
 from collections import Counter
@@ -38,7 +39,7 @@ Slot = tuple[float, float, tuple[str, str], int]
 
 
 class Slopes(NamedTuple):
-    """Probabilities [draws, endpoints] and their slopes by the amount of each dose [draws, endpoints, doses]."""
+    """Probabilities [draws, endpoints], and slopes by the amount of each dose [draws, endpoints, doses]."""
 
     values: np.ndarray
     slopes: np.ndarray
@@ -95,16 +96,27 @@ class Chances:
     averages over the `patients`, the same for all schedules and draws.
     """
 
-    def __init__(self, problem: Problem, points: Float[np.ndarray, "draws params"], endpoints: Sequence[Endpoint]):
+    def __init__(
+        self, problem: Problem, points: Float[np.ndarray, "draws params"], endpoints: Sequence[Endpoint]
+    ):
         nothing = jnp.zeros(0)
         none = Events(nothing, nothing, nothing, (), (), ())
         self.arm = Arm(none, STUDY, "", 1, tuple(endpoints), None)
         self.problem = with_arms(problem, [self.arm])
-        self.points = np.stack([typical(self.problem, point) for point in points])
+        self.points = self._in_problem(points)
+        self.size = max(1, math.ceil(len(points) / (CALLS * usable_cores())))
         self.endpoints = tuple(endpoints)
         self.layouts: list[Layout] = []
         self.asked = {"values": 0, "slopes": 0}
-        self._last = 0.0
+
+    def under(self, points: Float[np.ndarray, "draws params"]) -> "Chances":
+        """The same under other draws, with the programs that there are."""
+        other = copy.copy(self)
+        other.points = self._in_problem(points)
+        return other
+
+    def _in_problem(self, points: Float[np.ndarray, "draws params"]) -> np.ndarray:
+        return np.stack([typical(self.problem, point) for point in points])
 
     @property
     def draws(self) -> int:
@@ -136,7 +148,9 @@ class Chances:
             for i, one in zip(own, done, strict=True):
                 found[i] = np.asarray(one)
         shape = (len(courses), -1, len(self.endpoints))
-        return np.concatenate(found).reshape(shape)[:, : self.draws] if found else np.zeros((0, self.draws, 1))
+        return (
+            np.concatenate(found).reshape(shape)[:, : self.draws] if found else np.zeros((0, self.draws, 1))
+        )
 
     def slopes(self, course: Events, ends: Sequence[int] | None = None) -> Slopes:
         """Probabilities under a schedule and their slopes by the amount of each dose, of some endpoints."""
@@ -154,10 +168,9 @@ class Chances:
 
     def _chunks(self) -> np.ndarray:
         """Draws in calls of one size [calls, draws, params], the last filled up with copies."""
-        size = max(1, math.ceil(self.draws / (CALLS * usable_cores())))
-        calls = math.ceil(self.draws / size)
-        rows = np.minimum(np.arange(calls * size), self.draws - 1)
-        return self.points[rows].reshape(calls, size, -1)
+        calls = math.ceil(self.draws / self.size)
+        rows = np.minimum(np.arange(calls * self.size), self.draws - 1)
+        return self.points[rows].reshape(calls, self.size, self.points.shape[1])
 
     def _layout(self, course: Events) -> Layout | None:
         slots = slots_of(course)

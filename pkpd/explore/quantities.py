@@ -3,7 +3,7 @@
 | name | what |
 |---|---|
 | `regression`, `alive(365 d)`, `cr+pr` | probability of an outcome |
-| `DRUG.auc` `DRUG.cmax` `DRUG.cmin` `DRUG.cavg` `DRUG.ctrough` | of the last dosing interval, typical patient |
+| `DRUG.auc` `.cmax` `.cmin` `.cavg` `.ctrough` | of the last dosing interval, typical patient |
 | `DRUG.total_auc` | area from the first dose to the end of the last interval, typical patient |
 | `DRUG.total` `DRUG.daily` `DRUG.weekly` `DRUG.within(90 d)` | all of a drug, or the most in any such time |
 | `DRUG.doses` | how many doses of a drug |
@@ -12,7 +12,6 @@
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +25,7 @@ from pkpd.model import Model
 from pkpd.response import AbstractRecord
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import units_of
-from pkpd.units import UnitError, factor, to_system
+from pkpd.units import Substance, UnitError, factor, to_system
 
 EXPOSURES = ("auc", "cmax", "cmin", "cavg", "ctrough", "total_auc")
 WINDOWS = {"daily": 24.0, "weekly": 168.0}
@@ -42,7 +41,7 @@ _TIMED = re.compile(r"(\w+)\((.+)\)")
 class Quantity:
     """A number of a schedule, in `unit` for people, of which one is `factor` of the model's units.
 
-    `kind` is `outcome`, `exposure`, `amount` or `count`; `hours` is the window of an amount, infinite for all.
+    `kind`: `outcome`, `exposure`, `amount` or `count`; `hours`: the window of an amount, infinite for all.
     """
 
     name: str
@@ -59,7 +58,7 @@ class Quantity:
         if self.kind == "outcome":
             share = factor("0.01", "1") if unit == "%" else factor(unit, "1")
             return replace(self, unit=unit or "1", factor=share)
-        own = next((d.substance for d in model.drugs if d.name == self.drug), None)
+        own = next((d.substance for d in model.drugs if d.name == self.drug), Substance())
         if self.kind == "amount":
             name, _, per = unit.partition("/")
             share = _reference(model, per)
@@ -202,5 +201,3 @@ def known_unit(model: Model, quantity: Quantity, unit: str, place: str, found: F
     except UnitError as error:
         found.add(place, f"{quantity.name} {error}", unit)
         return None
-
-
