@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 NAME = typer.Argument(..., metavar="MODEL|FIT", help="A fit, whose posterior is used, or a model.")
 REGIMEN = typer.Option(..., help="The base, of which parts vary.")
-VARY = typer.Option(
-    [], help='"DRUG.amount 1..18 MIU step 1", also amounts, interval, doses, days, start, at.'
-)
+VARY = typer.Option([], help='"DRUG.amount 1..9 MIU step 1"; also amounts, interval, doses, days, start, at.')
 LIMITS = typer.Option([], help='"QUANTITY <= VALUE UNIT", such as "aldesleukin.total <= 84 MIU"; also >=.')
 MOST_SHOWN = 12  # rows of a front that are printed
 
@@ -63,8 +61,8 @@ def optimise(
     Example: pkpd optimise lissoni1995/joint --regimen "aldesleukin 3 MIU sc q24h x28 + melatonin 40 mg po
     q24h x28" --vary "aldesleukin.amount 0.5..18 MIU step 0.5" --maximise "alive(365 d)"
 
-    Example: pkpd optimise melatonin --regimen "melatonin 40 mg po q24h x7" --vary "melatonin.amount 1..100 mg"
-    --target "melatonin.auc = 80 ng*h/mL" --patients 1
+    Example: pkpd optimise melatonin --regimen "melatonin 40 mg po q24h x7" --patients 1
+    --vary "melatonin.amount 1..100 mg" --target "melatonin.auc = 80 ng*h/mL"
     """
     from pkpd.devices import configure, float64
     from pkpd.explore.optimise import Asked

@@ -212,7 +212,7 @@ def report(
         "gain": {"mean": float((mine - base).mean()), **_spread(mine - base)},
         "better": float((mine > base).mean()),
         "constraints": constraints,
-        "evidence": evidence_of(problem, best.events),
+        "evidence": evidence_of(problem, best.regimen),
         "decided_by": decided_by(problem, final.points, mine - base if np.any(mine != base) else mine),
         "pareto": list(front),
         "starts": found.ends,

@@ -1,4 +1,4 @@
-"""Where schedules are judged: a model with virtual patients, and draws of a fit's posterior where there is one."""
+"""Where schedules are judged: a model with virtual patients, and a fit's posterior if there is one."""
 
 import dataclasses
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class Setting(NamedTuple):
 
 
 def setting_of(name: str, patients: int, seed: int = 0) -> Setting:
-    """That of a stored fit, or of a model by name or path, which has no draws; one patient is the typical one.
+    """That of a stored fit, or of a model by name or path, without draws; one patient is the typical.
 
     Raises `InputError` where there is neither.
     """

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pkpd.dosing.events import Events
+from pkpd.dosing import Regimen
 from pkpd.explore.quantities import Quantity, of_amounts
 from pkpd.explore.space import Point
 from pkpd.explore.trials import Trial, Trials
 from pkpd.infer.problem import Problem
+from pkpd.simulation import bind
 
 FALL = 0.01  # of the score at which it counts as fallen
 PLACES = 8  # on each side of the best
@@ -18,7 +19,7 @@ MOST = 3  # parameters that are told
 
 
 def flatness(trials: Trials, best: Trial) -> dict[str, dict[str, Any]]:
-    """How far each variable can go, the others as they are, before the score falls by a hundredth: `flat` from
+    """How far each variable can go before the score falls by a hundredth, the others as they are: `flat` from
     and to, limits aside, in the variable's unit; `edge` where the best is at the end of its range.
 
     Amounts of single doses go together, by a factor.
@@ -71,25 +72,25 @@ def _reach(trials: Trials, best: Trial, side: list[tuple[float, Point]]) -> floa
     return last
 
 
-def evidence_of(problem: Problem, events: Events) -> dict[str, Any]:
-    """Whether the arms of a fit have had as much of each drug, in a day and in all; more than the least and
-    less than the most of any is inside, and so is nothing where an arm had nothing."""
-    model = problem.model
+def evidence_of(problem: Problem, regimen: Regimen) -> dict[str, Any]:
+    """Whether the arms of a fit have had as much of each drug, in a day and in all: between the least and the
+    most of any, and nothing is inside where an arm had nothing. `seen` are the amounts of the arms."""
+    model, events = problem.model, bind(problem.model, regimen)
     arms = [arm.events for arm in problem.arms if arm.told]
     rows = {}
-    for drug in dict.fromkeys(name for name, _ in events.route):
+    for dose in {dose.drug: dose for dose in regimen.doses}.values():
         for metric, hours in (("daily", 24.0), ("total", np.inf)):
-            quantity = Quantity(f"{drug}.{metric}", "amount", model.units.amount, 1.0, drug, metric, hours)
-            seen = sorted({round(of_amounts(model, quantity, other), 9) for other in arms})
+            unit = f"{dose.unit}/{dose.per}" if dose.per else dose.unit
+            name = f"{dose.drug}.{metric}"
+            quantity = Quantity(name, "amount", drug=dose.drug, metric=metric, hours=hours).in_unit(
+                model, unit
+            )
+            seen = sorted({float(f"{of_amounts(model, quantity, other):.9g}") for other in arms})
             value = of_amounts(model, quantity, events)
-            share = value / seen[-1] if seen and seen[-1] > 0.0 else None
-            inside = bool(seen) and seen[0] - 1e-9 <= value <= seen[-1] * (1.0 + 1e-9)
-            rows[quantity.name] = {"inside": inside, "of_the_most": share, "levels": len(seen)}
-    return {
-        "arms": len(arms),
-        "inside": bool(arms) and all(r["inside"] for r in rows.values()),
-        "amounts": rows,
-    }
+            inside = bool(seen) and seen[0] * (1.0 - 1e-6) <= value <= seen[-1] * (1.0 + 1e-6)
+            rows[name] = {"value": value, "seen": seen, "unit": unit, "inside": inside}
+    inside = bool(arms) and all(row["inside"] for row in rows.values())
+    return {"arms": len(arms), "inside": inside, "amounts": rows}
 
 
 def decided_by(

@@ -108,7 +108,8 @@ def _root(function: Callable[[float], float], low: float, high: float, ends: Seq
     for value, end in zip((low, high), ends, strict=True):
         if end == 0.0:
             return value
-    return float(brentq(function, low, high, xtol=XTOL * max(high, 1.0), rtol=RTOL))
+    found: Any = brentq(function, low, high, xtol=XTOL * max(high, 1.0), rtol=np.float64(RTOL))
+    return float(found)
 
 
 def _exposure_of(model: Model, target: Target, patients: Patients) -> Callable[[float], float]:

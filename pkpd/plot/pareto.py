@@ -22,12 +22,9 @@ def plot_pareto(found: Mapping[str, Any]) -> Figure:
     )
     figure, ((axes,),) = panels(1, 1, 3.6)
     if np.any(high > low):
-        axes.fill_between(
-            at, 100 * low, 100 * high, color=BLUE, alpha=0.15, lw=0, label="95 % of the posterior"
-        )
-    axes.plot(
-        at, 100 * value, marker="o", ms=3.5, color=BLUE, label="no schedule tried is better for as little"
-    )
+        label = "95 % of the posterior"
+        axes.fill_between(at, 100 * low, 100 * high, color=BLUE, alpha=0.15, lw=0, label=label)
+    axes.plot(at, 100 * value, marker="o", ms=3.5, color=BLUE, label="best for as little")
     axes.plot(at[-1:], 100 * value[-1:], marker="*", ms=12, ls="", color=VERMILION, label="best")
     _draw_evidence(axes, found, rows[0])
     unit = f" ({rows[0]['unit']})" if rows[0]["unit"] not in ("", "1") else ""
@@ -41,11 +38,9 @@ def plot_pareto(found: Mapping[str, Any]) -> Figure:
 
 
 def _draw_evidence(axes: Any, found: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-    """Where arms of the evidence stand, where the quantity is one that they are known by."""
-    seen = found.get("evidence", {}).get("amounts", {}).get(row["quantity"], {}).get("seen", {})
-    places = [v for v in seen.get(row["unit"], ()) if np.isfinite(v)]
-    if places:
-        axes.plot(
-            places, np.zeros(len(places)), marker="^", ms=8, ls="", color=ORANGE, label="evidence", zorder=5
-        )
-        axes.axvline(max(places), color=GREY, lw=0.8, ls=":")
+    """Where arms of the evidence stand, if the quantity is an amount that they are known by."""
+    known = found["evidence"]["amounts"].get(row["quantity"], {"seen": [], "unit": ""})
+    if known["seen"] and known["unit"] == row["unit"]:
+        marks = {"marker": "^", "ms": 8, "ls": "", "color": ORANGE, "clip_on": False, "zorder": 5}
+        axes.plot(known["seen"], np.zeros(len(known["seen"])), **marks, label="arms of the evidence")
+        axes.axvline(max(known["seen"]), color=GREY, lw=0.8, ls=":")
