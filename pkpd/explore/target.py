@@ -16,6 +16,7 @@ from pkpd.dosing.events import Events
 from pkpd.explore.limits import TOLERANCE, Limit, read_limit, read_relation
 from pkpd.explore.quantities import Quantity, last_interval, of_amounts
 from pkpd.explore.space import Space, space_of
+from pkpd.explore.stretched import by_interval
 from pkpd.exposures import exposure
 from pkpd.model import Model
 from pkpd.population import Patients
@@ -115,24 +116,25 @@ def _root(function: Callable[[float], float], low: float, high: float, ends: Seq
 def _exposure_of(model: Model, target: Target, patients: Patients) -> Callable[[float], float]:
     """The median patient's exposure in its unit, at a value of what varies."""
     space, known = target.space, dict[float, float]()
-    program: list[Callable[[Array], Array]] = []
 
     def at(value: float) -> float:
         if value not in known:
             known[value] = float(found(value)) / target.quantity.factor
         return known[value]
 
-    def found(value: float) -> Any:
-        if space.variables[0].field == "interval":
-            return median(model, bind(model, space.regimen(np.array([value]))), target.quantity, patients)
-        if not program:
-            program.append(_by_amount(model, target, patients))
-        return program[0](jnp.asarray(value))
+    def plan(value: float) -> Events:
+        return bind(model, space.regimen(np.array([value])))
 
+    if space.variables[0].field == "interval":
+        span = float(space.low[0]), float(space.high[0])
+        stretched = by_interval(model, plan, span, target.quantity, patients)
+        found = stretched or (lambda value: median(model, plan(value), target.quantity, patients))
+    else:
+        found = _by_amount(model, target, patients)
     return at
 
 
-def _by_amount(model: Model, target: Target, patients: Patients) -> Callable[[Array], Array]:
+def _by_amount(model: Model, target: Target, patients: Patients) -> Callable[[float], Any]:
     """The exposure as a compiled function of the amount of each dose of a line."""
     space = target.space
     full = bind(model, space.regimen(space.high))
@@ -142,7 +144,8 @@ def _by_amount(model: Model, target: Target, patients: Patients) -> Callable[[Ar
         given = jnp.where(mine, amount * space.shares[0], full.amount)
         return median(model, dataclasses.replace(full, amount=given), target.quantity, patients)
 
-    return jitted(value)
+    program = jitted(value)
+    return lambda amount: program(jnp.asarray(amount))
 
 
 def median(model: Model, doses: Events, quantity: Quantity, patients: Patients) -> Array:
