@@ -117,6 +117,19 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Cap:
+    """The most that may be given of a drug by default: `quantity` is `total`, `daily`, `weekly` or the most
+    `within(90 d)`; `value` is in `unit`, which may be per kg or m2."""
+
+    quantity: str
+    value: float
+    unit: str
+    source: str
+    at: str
+    why: str
+
+
+@dataclass(frozen=True)
 class DrugCard:
     """A drug's name and how its amounts convert: `molar_mass` to g/mol, `potency` to IU/mg."""
 
@@ -152,6 +165,7 @@ class Card:
     digest: str
     drugs: Mapping[str, "Card"] = field(default_factory=dict)
     levels: Mapping[str, tuple[tuple[str, float, float], ...]] = field(default_factory=dict)
+    caps: tuple[Cap, ...] = ()
 
 
 def citations(card: Card) -> list[str]:

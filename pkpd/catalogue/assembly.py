@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from pkpd.card import Card, Document, DrugCard, Part, Quantity, Source
+from pkpd.catalogue.caps import read_caps
 from pkpd.catalogue.covariates import COVARIATES, Covariates
 from pkpd.catalogue.effects import Acting, effect_keys, read_effect, told
 from pkpd.catalogue.facts import Outputs, read_facts
@@ -39,7 +40,7 @@ from pkpd.population import CovariateEffect
 from pkpd.response import AbstractOutcome, AbstractResidual
 from pkpd.units import Substance, UnitSystem
 
-_PROSE = ("title", "summary", "sources", "reproduces", "misses")
+_PROSE = ("title", "summary", "sources", "reproduces", "misses", "caps")
 _WORDS = ("source", "at", "why", "note")
 
 Find = Callable[[str], Document]
@@ -309,6 +310,7 @@ def _card(draft: _Draft, page: Page, drug: DrugCard | None, cards: Mapping[str, 
         | page.covariates.levels,
         digest=_digest(page, cards, code_of(type(part) for part in draft.built.values())),
         drugs=cards,
+        caps=read_caps(page.root, draft.system, drug.substance, page.sources) if drug else (),
         **facts,
     )
 

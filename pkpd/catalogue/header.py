@@ -31,7 +31,7 @@ _COMMON = (
     "residuals",
     "correlations",
 )
-_OF_DRUG = ("drug", "pk", "routes")
+_OF_DRUG = ("drug", "pk", "routes", "caps")
 _OF_MODEL = ("drugs", "outcomes")
 
 

@@ -6,6 +6,7 @@ from .exposure import exposure_times as exposure_times
 from .exposure import plot_exposure as plot_exposure
 from .files import save as save
 from .influence import plot_influence as plot_influence
+from .pareto import plot_pareto as plot_pareto
 from .posterior import plot_posterior as plot_posterior
 from .profile import plot_profile as plot_profile
 from .schedules import plot_schedules as plot_schedules
