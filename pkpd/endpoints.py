@@ -148,7 +148,7 @@ def probabilities(
 
 
 def endpoint_of(model: Model, name: str) -> Endpoint:
-    """The endpoint that a name of tables stands for: an outcome, one of its kinds, or `alive(90 d)`.
+    """The endpoint that a name of tables stands for: an outcome, some of its kinds, or `alive(90 d)`.
 
     Raises `InputError` where the model has none of that name.
     """
@@ -156,11 +156,20 @@ def endpoint_of(model: Model, name: str) -> Endpoint:
     when = re.fullmatch(r"alive\(\s*(.+?)\s*\)", name)
     if when and survives(model):
         return Endpoint("alive", hours(when[1]) * model.units.day / 24.0)
-    if name not in known:
-        example = ["alive(365 d)"] if survives(model) else []
-        rule = "must be an outcome of the model"
-        raise fail("outcome", rule, name, did_you_mean(name, [*known, *example]))
-    return known[name]
+    if name in known:
+        return known[name]
+    kinds = tuple(name.split("+"))
+    owner = next((e.outcome for e in known.values() if e.kinds == kinds[:1]), "")
+    part = model.outcomes.get(owner)
+    if isinstance(part, AbstractRecord) and set(kinds) <= set(part.kinds):
+        return Endpoint(owner, kinds=kinds)
+    raise fail("outcome", "must be an outcome of the model", name, did_you_mean(name, outcome_names(model)))
+
+
+def outcome_names(model: Model) -> list[str]:
+    """What can be asked of a model's outcomes."""
+    names = [label(model, endpoint) for endpoint in model_endpoints(model)]
+    return [*names, *(["alive(365 d)"] if survives(model) else [])]
 
 
 def label(model: Model, endpoint: Endpoint) -> str:

@@ -23,7 +23,7 @@ from pkpd.dosing.events import Events
 from pkpd.endpoints import log_table
 from pkpd.individuals import individualise
 from pkpd.infer.arm import Arm
-from pkpd.infer.predict import typical, with_arms
+from pkpd.infer.predict import extended, typical, with_arms
 from pkpd.infer.problem import Problem
 from pkpd.model import Model
 from pkpd.population import Patients
@@ -33,7 +33,7 @@ from pkpd.solve import AbstractSolver
 
 MOST = 1.5  # places of a layout for each dose of the largest schedule in it
 CALLS = 4  # to a core, into which the draws of a schedule are cut
-STUDY = "another"  # a study of which nothing is known: the typical one
+STUDY = "another"  # a study of which nothing is known
 
 Slot = tuple[float, float, tuple[str, str], int]
 
@@ -92,17 +92,22 @@ def layouts_of(courses: Sequence[Events]) -> list[Layout]:
 class Chances:
     """Probabilities of endpoints under draws of a posterior, for any schedule of its model.
 
-    `points` [draws, params] are those of the fit; a schedule is given in a typical study. Outcomes are
-    averages over the `patients`, the same for all schedules and draws.
+    `points` [draws, params] are those of the fit; a schedule is given in a typical study or, with a `seed`,
+    in one that each draw draws anew, the same for all schedules. Outcomes are averages over the `patients`,
+    the same for all schedules and draws.
     """
 
     def __init__(
-        self, problem: Problem, points: Float[np.ndarray, "draws params"], endpoints: Sequence[Endpoint]
+        self,
+        problem: Problem,
+        points: Float[np.ndarray, "draws params"],
+        endpoints: Sequence[Endpoint],
+        seed: int | None = None,
     ):
         nothing = jnp.zeros(0)
         none = Events(nothing, nothing, nothing, (), (), ())
         self.arm = Arm(none, STUDY, "", 1, tuple(endpoints), None)
-        self.problem = with_arms(problem, [self.arm])
+        self.problem, self.seed = with_arms(problem, [self.arm]), seed
         self.points = self._in_problem(points)
         self.size = max(1, math.ceil(len(points) / (CALLS * usable_cores())))
         self.endpoints = tuple(endpoints)
@@ -116,6 +121,8 @@ class Chances:
         return other
 
     def _in_problem(self, points: Float[np.ndarray, "draws params"]) -> np.ndarray:
+        if self.seed is not None:
+            return extended(self.problem, points, self.seed)
         return np.stack([typical(self.problem, point) for point in points])
 
     @property

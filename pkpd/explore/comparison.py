@@ -73,9 +73,10 @@ def compare(
         problem = resolve(question).problem
         asked = _Asked.read(problem, question.regimens, schedules, outcomes, against)
         points = thin(answer.draws, draws)
-        chances = _chances(problem, asked, points, new_study, seed, say)
+        study = seed if new_study else None
+        chances = _chances(problem, asked, points, study, say)
         beside, unanswered = _beside(
-            question.others if others is None else others, question.regimens, asked, new_study, seed, say
+            question.others if others is None else others, question.regimens, asked, study, say
         )
         exposed = _exposed(problem, asked.schedules, points, say)
     told = _Told(problem, answer, asked, points, chances, beside)
@@ -119,11 +120,9 @@ class _Asked(NamedTuple):
 
 
 def _chances(
-    problem: Problem, asked: _Asked, points: np.ndarray, new_study: bool, seed: int, say: Say | None
+    problem: Problem, asked: _Asked, points: np.ndarray, study: int | None, say: Say | None
 ) -> Chances:
-    found = outcomes_along(
-        problem, asked.schedules, asked.endpoints, points, new_study=new_study, seed=seed, say=say
-    )
+    found = outcomes_along(problem, asked.schedules, asked.endpoints, points, seed=study, say=say)
     return Chances(found, asked.outcomes)
 
 
@@ -131,8 +130,7 @@ def _beside(
     names: Sequence[str],
     regimens: Mapping[str, str],
     asked: _Asked,
-    new_study: bool,
-    seed: int,
+    study: int | None,
     say: Say | None,
 ) -> tuple[dict[str, Chances], list[str]]:
     """The same under other fits, as far as they know the outcomes; and those that have no answer."""
@@ -152,7 +150,7 @@ def _beside(
         outcomes = names_of(problem.model, endpoints)
         there = asked._replace(schedules=mine, endpoints=endpoints, outcomes=outcomes)
         points = thin(answer.draws, OTHER_DRAWS)
-        found[name] = _chances(problem, there, points, new_study, seed, _of(say, name))
+        found[name] = _chances(problem, there, points, study, _of(say, name))
     return found, unanswered
 
 

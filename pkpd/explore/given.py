@@ -3,8 +3,8 @@
 from typing import Any
 
 from pkpd.dosing import Regimen
+from pkpd.explore.quantities import BY_MOUTH
 
-SWALLOWED = ("po",)
 DAY = 24.0
 
 
@@ -19,7 +19,7 @@ def given_by(regimen: Regimen) -> dict[str, Any]:
         mine["amount"][unit] = mine["amount"].get(unit, 0.0) + dose.amount
     return {
         "drugs": drugs,
-        "injections": sum(dose.route not in SWALLOWED for dose in doses),
+        "injections": sum(dose.route != BY_MOUTH for dose in doses),
         "dose_days": len({dose.time // DAY for dose in doses}),
         "days": regimen.length / DAY,
     }

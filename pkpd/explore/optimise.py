@@ -10,13 +10,13 @@ from jaxtyping import Float
 
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing import Regimen
-from pkpd.endpoints import label
+from pkpd.endpoints import label, outcome_names
 from pkpd.explore.chances import Chances
 from pkpd.explore.exposed import Exposed
 from pkpd.explore.goal import Goal, smoothing
 from pkpd.explore.limits import Limit, check_together, read_limit
 from pkpd.explore.pareto import front_of
-from pkpd.explore.quantities import Quantity, endpoint_of, outcome_names, read_quantity
+from pkpd.explore.quantities import Quantity, outcome_of, read_quantity
 from pkpd.explore.search import Found, Say, Search, Settings
 from pkpd.explore.space import Space, space_of
 from pkpd.explore.standing import decided_by, evidence_of, flatness
@@ -65,7 +65,7 @@ def read_question(problem: Problem, asked: Asked, draws: int, caps: Sequence[Lim
     """The question, with caps among its limits; raises `InputError` with every fault."""
     model, found = problem.model, Findings()
     base = _base(model, asked.regimen, found)
-    endpoint = endpoint_of(model, " ".join(asked.maximise.split()))
+    endpoint = outcome_of(model, " ".join(asked.maximise.split()))
     if endpoint is None:
         hint = did_you_mean(asked.maximise, outcome_names(model)) if model.outcomes else ""
         found.add("--maximise", "must be an outcome of the model", asked.maximise, hint)

@@ -20,9 +20,8 @@ from jaxtyping import Float
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing import terms
 from pkpd.dosing.events import Events
-from pkpd.endpoints import label, model_endpoints, survives
+from pkpd.endpoints import endpoint_of, label, outcome_names
 from pkpd.model import Model
-from pkpd.response import AbstractRecord
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import units_of
 from pkpd.units import Substance, UnitError, factor, to_system
@@ -88,28 +87,12 @@ def exposure_unit(model: Model, quantity: Quantity) -> str:
     return f"{unit}*{model.units.time}" if quantity.metric.endswith("auc") else unit
 
 
-def endpoint_of(model: Model, text: str) -> Endpoint | None:
-    """The outcome that a text names, `alive(365 d)` with its time; None where there is none."""
-    known = {label(model, endpoint): endpoint for endpoint in model_endpoints(model)}
-    match = _TIMED.fullmatch(text)
-    if match and match[1] == "alive" and survives(model):
-        try:
-            return Endpoint("alive", terms.hours(match[2]) * model.units.day / 24.0)
-        except InputError:
-            return None
-    kinds = tuple(text.split("+"))
-    owner = next((e.outcome for e in known.values() if e.kinds == kinds[:1]), None)
-    if text not in known and owner is not None and len(kinds) > 1:
-        part = model.outcomes[owner]
-        whole = isinstance(part, AbstractRecord) and set(kinds) <= set(part.kinds)
-        return Endpoint(owner, kinds=kinds) if whole else None
-    return known.get(text)
-
-
-def outcome_names(model: Model) -> list[str]:
-    """What can be asked of a model's outcomes."""
-    names = [label(model, endpoint) for endpoint in model_endpoints(model)]
-    return [*names, *(["alive(365 d)"] if survives(model) else [])]
+def outcome_of(model: Model, text: str) -> Endpoint | None:
+    """The outcome that a text names; None where there is none."""
+    try:
+        return endpoint_of(model, text)
+    except InputError:
+        return None
 
 
 def quantity_names(model: Model) -> list[str]:
@@ -120,7 +103,7 @@ def quantity_names(model: Model) -> list[str]:
 def read_quantity(model: Model, text: str, place: str, found: Findings) -> Quantity | None:
     """The quantity that a text names; faults go to `found`."""
     text = " ".join(text.split())
-    endpoint = endpoint_of(model, text)
+    endpoint = outcome_of(model, text)
     if endpoint is not None:
         return Quantity(label(model, endpoint), "outcome", endpoint=endpoint)
     if text in OF_ALL:

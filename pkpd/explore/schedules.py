@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from pkpd.checks import Findings, InputError, did_you_mean
-from pkpd.devices import in_threads
 from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events, aligned
-from pkpd.endpoints import endpoint_of, label, probabilities, survives
+from pkpd.endpoints import endpoint_of, label, survives
+from pkpd.explore.chances import Chances
 from pkpd.exposures import exposure
-from pkpd.infer.arm import Arm, together
-from pkpd.infer.predict import extended, typical, with_arms
-from pkpd.infer.problem import Problem, compiled
+from pkpd.infer.problem import Problem
 from pkpd.model import Model
 from pkpd.population import Patients
 from pkpd.records.evidence import bound
@@ -28,7 +26,6 @@ from pkpd.response.joint import Endpoint
 Say = Callable[[str, float], None]
 METRICS = ("auc", "cmax")
 YEAR = 365.0
-_AT_ONCE = 16  # draws to a thread between two reports of progress
 _NAME = re.compile(r"[^\s=,;][^=,;]{0,39}")
 
 
@@ -96,39 +93,20 @@ def outcomes_along(
     endpoints: Sequence[Endpoint],
     draws: Float[np.ndarray, "draws params"],
     *,
-    new_study: bool = False,
-    seed: int = 0,
+    seed: int | None = None,
     say: Say | None = None,
 ) -> Float[np.ndarray, "draws schedules outcomes"]:
     """Probabilities of outcomes of a randomly drawn patient, under each draw and schedule.
 
-    All schedules have the same patients and draws, so that differences are paired. Studies deviate as a
-    typical one, or, if `new_study`, as one that each draw draws, the same for all schedules.
+    All schedules have the same patients and draws, so that differences are paired; studies as in `Chances`.
     """
-    arms = [Arm(s.events, "compared", s.name, 1, tuple(endpoints), None) for s in schedules]
-    found = np.zeros((len(draws), len(schedules), len(endpoints)))
-    groups, done = together(arms, [False] * len(arms)), 0
-    for places in groups:
-        mine = with_arms(problem, [arms[place] for place in places])
-        points = extended(mine, draws, seed) if new_study else np.array([typical(mine, x) for x in draws])
-        program = compiled(mine, lambda p, x: _chances(p, x, endpoints))
-        for rows in np.array_split(np.arange(len(points)), -(-len(points) // (2 * _AT_ONCE))):
-            if say:
-                say(
-                    f"{schedules[places[0]].name}: draw {rows[0] + 1} of {len(points)}",
-                    done / (len(groups) * len(points)),
-                )
-            results = in_threads(lambda x, p=program, m=mine: p(m.patients, jnp.asarray(x)), points[rows])
-            found[np.ix_(rows, np.array(places))] = np.array(results)
-            done += len(rows)
-    return found
-
-
-def _chances(problem: Problem, x: Any, endpoints: Sequence[Endpoint]) -> Any:
-    """Mean probabilities [schedules, outcomes] at a point."""
-    own, courses = problem.lived(x)
-    each = [probabilities(model, course, endpoints) for model, course in zip(own, courses, strict=True)]
-    return jnp.stack([jnp.stack([v.mean() for v in chances.values()]) for chances in each])
+    chances, found = Chances(problem, draws, endpoints, seed), []
+    chances.foresee([s.events for s in schedules])
+    for k, schedule in enumerate(schedules):
+        if say:
+            say(schedule.name, k / len(schedules))
+        found.append(chances.values([schedule.events])[0])
+    return np.stack(found, axis=1)
 
 
 def names_of(model: Model, endpoints: Sequence[Endpoint]) -> list[str]:

@@ -11,4 +11,5 @@ from .posterior import plot_posterior as plot_posterior
 from .profile import plot_profile as plot_profile
 from .schedules import plot_schedules as plot_schedules
 from .starts import plot_starts as plot_starts
+from .surface import plot_surface as plot_surface
 from .tumour import plot_tumour as plot_tumour
