@@ -61,7 +61,7 @@ def _seen(trials: Trials, problem: Problem, owners: list[Variable]) -> list[list
     if not all(v.field in _SHOWN for v in owners):
         return []
     space, places = trials.space, []
-    shares = {v: s for v, s in zip(space.owners, space.shares, strict=True)}
+    shares = dict(zip(space.owners, space.shares, strict=True))
     for arm in problem.arms if owners else ():
         doses = zip(arm.events.route, np.asarray(arm.events.amount).tolist(), strict=True)
         given = [(drug, amount) for (drug, _), amount in doses]

@@ -11,8 +11,8 @@ from pkpd.checks import fail
 from pkpd.plot.style import BLUE, GREY, INK, ORANGE, VERMILION, describe, panels, styled
 
 CAPTION = (
-    "Other variables are as in the best schedule. Triangles: arms of the evidence; all else is the model's shape "
-    "between and beyond them. Hatched: limits are not kept. For research, not for treatment decisions."
+    "Other variables are as in the best schedule. Triangles: arms of the evidence; all else is the model's "
+    "shape between and beyond them. Hatched: limits are not kept. For research, not for treatment decisions."
 )
 
 
@@ -53,7 +53,7 @@ def _map(panel: Axes, told: Mapping[str, Any]) -> None:
     x, y = (np.array(axis["values"]) for axis in told["axes"])
     score, kept = 100.0 * np.array(told["score"]), np.array(told["kept"])
     drawn = panel.contourf(x, y, score, levels=12, cmap="viridis")
-    lines = panel.contour(x, y, score, levels=drawn.levels[::2], colors="white", linewidths=0.6)
+    lines = panel.contour(x, y, score, levels=np.asarray(drawn.levels)[::2], colors="white", linewidths=0.6)
     panel.clabel(lines, fmt="%.3g", fontsize=7.5)
     if not kept.all():
         panel.contourf(x, y, kept.astype(float), levels=[-0.5, 0.5], colors="none", hatches=["///"])
