@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from pkpd.checks import fail
-from pkpd.cli import answers, batch, catalogue, compare, estimate, optimise, output, run
+from pkpd.cli import answers, batch, catalogue, compare, design, estimate, optimise, output, run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +17,7 @@ app = typer.Typer(
     help=f"Dosing models fitted to the outcomes that trial arms report. {output.DISCLAIMER}",
 )
 STRUCTURES = typer.Option([], metavar="FILE.py", help="Your own structures in Python; the file is run.")
-for module in (catalogue, run, estimate, answers, compare, optimise, batch):
+for module in (catalogue, run, estimate, answers, compare, design, optimise, batch):
     module.register(app)
 
 

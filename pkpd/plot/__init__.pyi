@@ -2,6 +2,7 @@ from .arms import plot_arms as plot_arms
 from .bootstrap import plot_bootstrap as plot_bootstrap
 from .calibration import plot_calibration as plot_calibration
 from .cells import plot_cells as plot_cells
+from .design import plot_design as plot_design
 from .exposure import exposure_times as exposure_times
 from .exposure import plot_exposure as plot_exposure
 from .files import save as save
