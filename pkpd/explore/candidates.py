@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pkpd.checks import Findings, InputError, did_you_mean, fail
+from pkpd.dosing import Regimen
 from pkpd.dosing.events import Events
 from pkpd.endpoints import endpoint_of, label
 from pkpd.explore.outlooks import Endpoints, Trial, TrialArm
+from pkpd.explore.schedules import Schedule, check_horizon
 from pkpd.infer.problem import Problem
 from pkpd.likelihood.distribution import TAILS
 from pkpd.model import Model
@@ -171,16 +173,8 @@ class Reader:
             self.findings.add(f"{place}: n", rule, arm.n, "Ask for fewer endpoints.")
 
     def _check_doses(self, place: str, regimen: str, endpoints: Sequence[Endpoint]) -> None:
-        """Doses after the last time at which an endpoint looks at patients change nothing: faults."""
-        model, events = self.problem.model, self.events[regimen]
-        looks = [e.time for e in endpoints if e.time is not None]
-        looks += [t for e in endpoints if e.time is None for t in model.outcomes[e.outcome].times]
-        horizon, last = self.problem.origin + max(looks, default=np.inf), max(events.nominal, default=0.0)
-        if last > horizon:
-            rule = (
-                f"must give no doses after {horizon:g} {model.units.time}, when its endpoints are last seen"
-            )
-            self.findings.add(place, rule, f"{last:g}", "Ask for a later endpoint, such as alive(2000 d).")
+        schedule = Schedule(place, Regimen.parse(regimen), self.events[regimen])
+        check_horizon(self.problem, [schedule], endpoints, self.findings)
 
 
 def read_asked(

@@ -256,7 +256,7 @@ IL2 = "aldesleukin 3 MIU sc q24h x28"
         ("treated; n = 40; endpoints = regression, cr", ["must exclude each other"]),
         ("treated; n = 40; endpoints = alive(0 d)", ["must look at patients after 0"]),
         ("treated; n = 9000; endpoints = regression, ps_improved, alive(1 d)", ["must be at most"]),
-        (f"{IL2} then rest 400 d then {IL2}; n = 4; endpoints = regression", ["must give no doses after"]),
+        (f"{IL2} then rest 400 d then {IL2}; n = 4; endpoints = regression", ["must not give doses after"]),
     ],
 )
 def test_faults_of_a_candidate(real, text, faults):
