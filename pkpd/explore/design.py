@@ -21,7 +21,7 @@ from pkpd.records.resolve import resolve
 from pkpd.response.joint import Endpoint, categories
 
 DRAWS = 500
-DEVIATIONS = 16  # of a new study under each draw
+DEVIATIONS = 8  # of a new study under each draw
 TYPICAL = "a typical study"
 Looks = Mapping[tuple[str, Endpoint], np.ndarray]  # probabilities [draws], by regimen and endpoint
 Pairs = Mapping[str, str] | Sequence[tuple[str, str]]

@@ -12,15 +12,19 @@ from pkpd.cli import main
 from pkpd.explore.appraisal import patients_for, smallest
 from pkpd.explore.candidates import needed, read_asked
 from pkpd.explore.design import assess, words
+from pkpd.explore.information import gain, left_by
+from pkpd.explore.outlooks import outlook_of
 from pkpd.infer.levels import Level
 from pkpd.infer.mode import Mode
 from pkpd.infer.prior import Prior
 from pkpd.infer.problem import Problem, free
 from pkpd.model import wire
 from pkpd.pd import Turnover
+from pkpd.plot import plot_design
 from pkpd.population import draw_patients
 from pkpd.records import load_question, resolve
 from pkpd.response import WeibullSurvival
+from tests.plot.test_plot import drawn_texts
 
 PRIORS = {"survival.scale": Prior("lognormal", 0.004, 0.7), "survival.shape": Prior("lognormal", 1.2, 0.4)}
 AXIS = np.linspace(-4.5, 4.5, 91)
@@ -144,13 +148,23 @@ def test_the_normal_approximation_is_that_of_a_count(found):
     assert any("normal approximation" in remark for remark in one._replace(linear=9.0).remarks())
 
 
-def test_data_that_are_drawn_tell_what_sums_tell(found, draws, monkeypatch):
-    monkeypatch.setattr("pkpd.explore.outlooks.SUMMED", 0)
-    for one in found.appraisals[:3]:
-        outlook = found.seen.outlook(one.trial, 2)
-        assert outlook.drawn is not None
-        from pkpd.explore.information import gain
+def test_nobody_and_what_is_always_the_same_tell_nothing(found):
+    one = found.appraisals[0].trial.arms[0]
+    tables = found.seen.tables[one.regimen, one.endpoints]
+    same = np.broadcast_to(tables[:1], tables.shape)
+    assert gain(outlook_of([(tables, 0)], 0)).estimate.value == pytest.approx(0.0, abs=1e-9)
+    assert gain(outlook_of([(same, 30)], 0)).estimate.value == pytest.approx(0.0, abs=1e-9)
+    (both,) = left_by(outlook_of([(same, 30), (tables, 20)], 0), found.known.points[:, :1]).contraction
+    (alone,) = left_by(outlook_of([(tables, 20)], 0), found.known.points[:, :1]).contraction
+    assert both.value == pytest.approx(alone.value, abs=1e-6)
 
+
+def test_data_that_are_drawn_tell_what_sums_tell(found, monkeypatch):
+    """Whatever the seed."""
+    monkeypatch.setattr("pkpd.explore.outlooks.SUMMED", 0)
+    for seed, one in enumerate([found.appraisals[0], *found.appraisals[:2]]):
+        outlook = found.seen.outlook(one.trial, seed)
+        assert outlook.drawn is not None
         drawn = gain(outlook).estimate
         assert drawn.value == pytest.approx(one.gain.estimate.value, abs=3 * np.sqrt(drawn.noise))
         assert drawn.noise < 0.02**2
@@ -340,6 +354,18 @@ def test_the_command_prints_and_draws(run, found, tmp_path, monkeypatch):
     assert "<svg" in drawn
     code, out, _ = run("design", "x", "--candidate", "a=none; n = 4; endpoints = y", "--json")
     assert (code, json.loads(out)["candidates"][0]["eig"]) == (0, one["eig"])
+
+
+def test_nothing_of_the_picture_is_cut_off(found, monkeypatch):
+    figure = plot_design(found.content())
+    boxes = drawn_texts(figure, monkeypatch)
+    page = figure.bbox.padded(1.0)
+    assert all(page.contains(*box.min) and page.contains(*box.max) for box in boxes.values())
+    told = {text.get_text() for text in boxes}
+    assert {one.trial.name for one in found.appraisals} <= told
+    assert {"all parameters", "alive(1100 d): none", "survival.shape"} <= told
+    with pytest.raises(InputError, match="must hold a trial"):
+        plot_design({"candidates": []})
 
 
 @pytest.mark.slow

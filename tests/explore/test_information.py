@@ -86,7 +86,7 @@ def test_counts_with_a_conjugate_prior():
     p = beta.ppf((np.arange(1000) + 0.5) / 1000, A, B)
     assert gain(counts_of(p)).estimate.value == pytest.approx(expected, rel=0.005)
     assert left_by(counts_of(p), p[:, None]).left[0] == pytest.approx(left, rel=0.005)
-    p = beta.rvs(A, B, size=500, random_state=1)
+    p = np.asarray(beta.rvs(A, B, size=500, random_state=1))
     for told in (gain(counts_of(p)), gain_about(counts_of(p), p)):
         assert told.estimate.value == pytest.approx(expected, abs=3 * told.estimate.mcse + 0.01)
         assert told.estimate.mcse < 0.05
@@ -108,7 +108,7 @@ def test_a_quantity_that_is_the_same_in_all_draws_cannot_be_told():
 
 
 def test_draws_that_stand_twice_change_little():
-    p = beta.rvs(A, B, size=400, random_state=2)
+    p = np.asarray(beta.rvs(A, B, size=400, random_state=2))
     once, twice = gain(counts_of(p)).estimate, gain(counts_of(np.repeat(p, 2))).estimate
     assert twice.value == pytest.approx(once.value, abs=once.mcse)
     assert twice.mcse == pytest.approx(once.mcse, rel=0.5)  # what stands twice counts once
