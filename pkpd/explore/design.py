@@ -11,19 +11,17 @@ from pkpd.devices import float64
 from pkpd.endpoints import label
 from pkpd.explore.appraisal import CLEAR, Appraisal, Known, appraise, patients_for, ranked
 from pkpd.explore.candidates import Asked, Quantity, most_patients, read_asked
-from pkpd.explore.outlooks import Course, Endpoints, Say, Seen, TrialArm, see, study_of, tables_along
+from pkpd.explore.outlooks import Course, Endpoints, Say, Seen, TrialArm, see
 from pkpd.infer.mode import Mode
-from pkpd.infer.predict import thin, typical
+from pkpd.infer.predict import thin
 from pkpd.infer.problem import Problem
 from pkpd.likelihood.distribution import chances, counted
 from pkpd.records.answer import load_answer
 from pkpd.records.resolve import resolve
-from pkpd.response.joint import Endpoint, categories
+from pkpd.response.joint import categories
 
 DRAWS = 500
 DEVIATIONS = 8  # of a new study under each draw
-TYPICAL = "a typical study"
-Looks = Mapping[tuple[str, Endpoint], np.ndarray]  # probabilities [draws], by regimen and endpoint
 Pairs = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
@@ -139,8 +137,10 @@ def assess(
 ) -> Found:
     """What candidates would teach who knows draws [draws, params] of a posterior, and its mode."""
     say = say or _quiet
-    seen, looks = _told(problem, asked, points, mode, seed, say)
-    values = [_values(problem, q, looks, points, natural=False) for q in asked.about]
+    deviations = DEVIATIONS if problem.levels else 1
+    courses = _courses(asked)
+    seen = see(problem, courses, points, mode.point, deviations, seed, lambda m, part: say(m, 0.7 * part))
+    values = [_values(problem, q, seen, points, natural=False) for q in asked.about]
     quantities = np.array(values).reshape(len(asked.about), len(points)).T
     known = Known(points, quantities, np.linalg.inv(mode.hessian))
     appraisals, patients = [], {}
@@ -149,7 +149,7 @@ def assess(
         appraisals.append(appraise(seen, trial, known, seed))
         if asked.target:
             wanted, sd = asked.target
-            own = _values(problem, wanted, looks, points, natural=True)
+            own = _values(problem, wanted, seen, points, natural=True)
             most = min(most_patients(len(arm.endpoints)) for arm in trial.arms)
             patients[trial.name] = patients_for(seen, trial, own, sd, most, seed)
     return Found(problem, asked, seen, known, ranked(appraisals), patients)
@@ -172,58 +172,24 @@ def words(found: Sequence[Appraisal], subject: str) -> list[str]:
     return told
 
 
-def _told(
-    problem: Problem, asked: Asked, points: np.ndarray, mode: Mode, seed: int, say: Say
-) -> tuple[Seen, Looks]:
-    """What the model says of the candidates' arms, and of the quantities' in a typical study."""
-    if problem.levels:
-        looks = _looks(problem, _courses(asked, asked.looks), points, _from(say, "quantities: ", 0.0, 0.2))
-        wanted, deviations = asked.wanted, DEVIATIONS
-    else:
-        looks, wanted, deviations = {}, [*asked.wanted, *asked.looks], 1
-    courses, part = _courses(asked, wanted), _from(say, "candidates: ", 0.2, 0.5)
-    seen = see(problem, courses, points, mode.point, deviations, seed, part)
-    if not problem.levels:
-        looks = {
-            (regimen, e): chances(seen.tables[regimen, (e,)][:, 0])[:, 0] for regimen, (e,) in asked.looks
-        }
-    return seen, looks
-
-
-def _courses(asked: Asked, wanted: Sequence[tuple[str, Endpoints]]) -> dict[str, Course]:
+def _courses(asked: Asked) -> dict[str, Course]:
     """Each regimen once, with all that is wanted of it."""
     found: dict[str, dict[Endpoints, None]] = {}
-    for regimen, endpoints in wanted:
+    for regimen, endpoints in (*asked.wanted, *asked.looks):
         found.setdefault(regimen, {})[endpoints] = None
     return {regimen: Course(asked.events[regimen], tuple(told)) for regimen, told in found.items()}
 
 
-def _looks(problem: Problem, courses: Mapping[str, Course], points: np.ndarray, say: Say) -> Looks:
-    if not courses:
-        return {}
-    study = study_of(problem, list(courses.values()), TYPICAL)
-    found = tables_along(study, list(courses.values()), np.array([typical(study, x) for x in points]), say)
-    return {
-        (regimen, endpoint): chances(table)[:, 0]
-        for (regimen, course), tables in zip(courses.items(), found, strict=True)
-        for (endpoint,), table in zip(course.wanted, tables, strict=True)
-    }
-
-
-def _from(say: Say, what: str, start: float, share: float) -> Say:
-    """Tells of a part of the work."""
-    return lambda message, done: say(f"{what}{message}", start + share * done)
-
-
 def _values(
-    problem: Problem, quantity: Quantity, looks: Looks, points: np.ndarray, natural: bool
+    problem: Problem, quantity: Quantity, seen: Seen, points: np.ndarray, natural: bool
 ) -> Float[np.ndarray, " draws"]:
     """A quantity in the draws; a parameter in its unit (`natural`), or on the scale of its prior."""
     if quantity.place is not None:
         own = points[:, quantity.place]
         return np.asarray(problem.priors[quantity.place][1].natural(jnp.asarray(own))) if natural else own
     assert quantity.endpoint is not None
-    first, *rest = [looks[regimen, quantity.endpoint] for regimen in quantity.regimens]
+    tables = [seen.typical[regimen, (quantity.endpoint,)] for regimen in quantity.regimens]
+    first, *rest = [chances(table)[:, 0] for table in tables]
     return first - rest[0] if rest else first
 
 

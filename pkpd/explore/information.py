@@ -84,6 +84,8 @@ class Estimate(NamedTuple):
 
     def less(self, other: "Estimate") -> tuple[float, float]:
         """By how much it is larger than another from the same draws, and the error of that."""
+        if other is self:
+            return 0.0, 0.0
         error = np.sqrt(batched(self.by_draw - other.by_draw) + self.noise + other.noise)
         return self.value - other.value, float(error)
 

@@ -92,10 +92,12 @@ def tables_along(
 
 
 class Seen(NamedTuple):
-    """What the model says of arms, by regimen and endpoints: under the draws, at the mode, and how chances
-    change there with each parameter, those of the fit before a new study's deviations."""
+    """What the model says of arms, by regimen and endpoints: under the draws, in a new study and in a typical
+    one, at the mode, and how chances change there with each parameter, those of the fit before a new study's
+    deviations."""
 
     tables: Mapping[tuple[str, Endpoints], Tables]
+    typical: Mapping[tuple[str, Endpoints], Float[np.ndarray, "draws *axes"]]
     at_mode: Mapping[tuple[str, Endpoints], Float[np.ndarray, "one *axes"]]
     slopes: Mapping[tuple[str, Endpoints], Float[np.ndarray, "counts params"]]
 
@@ -137,22 +139,25 @@ def see(
     seed: int,
     say: Say | None = None,
 ) -> Seen:
-    """What the model says of the courses of a new study, of which each draw has several deviations."""
+    """What the model says of courses in a new study, of which each draw has several deviations."""
     study = study_of(problem, list(courses.values()), STUDY)
     many = extended(study, np.repeat(draws, deviations, axis=0), seed)
     centre = typical(study, mode)
     steps = STEP * np.eye(len(centre))
-    points = np.concatenate([many, centre[None], centre + steps, centre - steps])
+    middle = np.stack([typical(study, x) for x in draws]) if deviations > 1 else many[:0]
+    points = np.concatenate([many, middle, centre[None], centre + steps, centre - steps])
     found = tables_along(study, list(courses.values()), points, say)
-    tables, at_mode, slopes = {}, {}, {}
+    tables, usual, at_mode, slopes = {}, {}, {}, {}
     for (regimen, course), told in zip(courses.items(), found, strict=True):
         for endpoints, table in zip(course.wanted, told, strict=True):
-            key, rest = (regimen, endpoints), table[len(many) :]
-            tables[key] = table[: len(many)].reshape(len(draws), deviations, *table.shape[1:])
+            key = regimen, endpoints
+            new, middling, rest = np.split(table, np.cumsum([len(many), len(middle)]))
+            usual[key] = middling if deviations > 1 else new
+            tables[key] = new.reshape(len(draws), deviations, *table.shape[1:])
             at_mode[key] = rest[:1]
             up, down = np.split(chances(rest[1:]), 2)
             slopes[key] = ((up - down) / (2.0 * STEP)).T
-    return Seen(tables, at_mode, slopes)
+    return Seen(tables, usual, at_mode, slopes)
 
 
 def outlook_of(arms: Sequence[tuple[Tables, int]], seed: int) -> Outlook:

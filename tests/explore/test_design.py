@@ -386,7 +386,6 @@ def test_the_command_tells_faults_in_json(run, tmp_path):
     for options in (
         ["--candidate", "treated; n = 4; endpoints = regression"],
         ["--candidate", good, "--plot", "no/x.png"],
-        ["--candidate", good, "--candidate", good],
         ["--candidate", good, "--about", "nothing"],
         [],
     ):
