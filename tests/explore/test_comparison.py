@@ -2,8 +2,10 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -79,7 +81,7 @@ def test_the_area_of_a_linear_drug_is_dose_over_clearance(found):
     question, answer = load_answer(FIT)
     problem = pkpd.records.resolve(question).problem
     draws = thin(answer.draws, 40)
-    values = jax.vmap(problem.values)(draws)
+    values = jax.vmap(problem.values)(jnp.asarray(draws))
     model = problem.model
     bioav = np.asarray(values["melatonin.po.bioav"])
     dose = float(pkpd.bind(model, "melatonin 40 mg po").amount[0])
@@ -101,11 +103,12 @@ def test_fits_without_an_answer_are_told(found):
 def test_what_is_undetermined(other, level, sign):
     """Draws of two schedules about 0.3 and 0.2, half of them within 0.02 of it, and another fit's means."""
     values = np.linspace(-0.04, 0.04, 101)[:, None, None] + np.array([0.3, 0.2])[:, None]
-    flat = Mode(np.zeros(1), 0.0, 0.0, np.eye(1))
-    answer = SimpleNamespace(mode=flat)
-    asked = _Asked([SimpleNamespace(name="a"), SimpleNamespace(name="b")], [], ["regression"], 0)
+    answer: Any = SimpleNamespace(mode=Mode(np.zeros(1), 0.0, 0.0, np.eye(1)))
+    schedules: Any = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
+    problem: Any = None
+    asked = _Asked(schedules, [], ["regression"], 0)
     beside = {"other": Chances(np.array(other)[None, :, None], ["regression"])}
-    told = _Told(None, answer, asked, np.zeros((101, 1)), Chances(values, ["regression"]), beside)
+    told = _Told(problem, answer, asked, np.zeros((101, 1)), Chances(values, ["regression"]), beside)
     levels = [told._outcome(place, "regression")["undetermined"] for place in (0, 1)]
     assert any(levels) == level
     [difference] = told.differences()
