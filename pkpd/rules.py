@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, permutations
-from typing import Literal, get_args
 
 import equinox as eqx
 import jax
@@ -23,8 +22,8 @@ from pkpd.response import AbstractSurvival
 from pkpd.simulation import bind, chosen_solver, courses, simulate
 from pkpd.solve import AbstractSolver
 
-Relative = Literal["", "start", "lowest"]
-Until = Literal["next visit", "end"]
+RELATIVE = ("", "start", "lowest")
+UNTIL = ("next visit", "end")
 
 
 class Rule(eqx.Module):
@@ -42,9 +41,9 @@ class Rule(eqx.Module):
     output: str = eqx.field(static=True)
     above: Scalar | None = None
     below: Scalar | None = None
-    relative: Relative = eqx.field(static=True, default="")
+    relative: str = eqx.field(static=True, default="")
     factor: Scalar = 0.0
-    until: Until = eqx.field(static=True, default="next visit")
+    until: str = eqx.field(static=True, default="next visit")
     drugs: tuple[str, ...] = eqx.field(static=True, default=())
     width: float = eqx.field(static=True, default=0.0)
 
@@ -117,7 +116,7 @@ def follow(
     events = regimen if isinstance(regimen, Events) else bind(model, regimen, patients.covariates)
     drugs = tuple(dict.fromkeys(drug for drug, _ in events.route))
     visits = tuple(map(float, visits))
-    _check(model, events, drugs, rules, visits)
+    check_rules(model, events, rules, visits)
     outputs = sorted({rule.output for rule in rules})
     place = np.array([drugs.index(drug) for drug, _ in events.route])
     nominal = np.array(events.nominal)
@@ -225,10 +224,9 @@ def _columns(v: Array) -> Array:
     return v if v.ndim == 2 else v[:, None]
 
 
-def _check(
-    model: Model, events: Events, drugs: Sequence[str], rules: Sequence[Rule], visits: Sequence[float]
-) -> None:
-    findings = Findings()
+def check_rules(model: Model, events: Events, rules: Sequence[Rule], visits: Sequence[float]) -> None:
+    """Raises `InputError` with every fault of rules and visits, as `follow` does."""
+    findings, drugs = Findings(), tuple(dict.fromkeys(drug for drug, _ in events.route))
     if not rules:
         findings.add("rules", "must be at least one")
     if not drugs:
@@ -254,7 +252,7 @@ def _check_rule(place: str, rule: Rule, model: Model, drugs: Sequence[str], find
         findings.add(place, "must have either `above` or `below`")
     for drug in (drug for drug in rule.drugs if drug not in drugs):
         findings.add(f"{place}.drugs", "must be given", drug, did_you_mean(drug, drugs))
-    for name, options in (("relative", get_args(Relative)), ("until", get_args(Until))):
+    for name, options in (("relative", RELATIVE), ("until", UNTIL)):
         if getattr(rule, name) not in options:
             known = ", ".join(f'"{option}"' for option in options if option)
             findings.add(f"{place}.{name}", f"must be one of {known}", getattr(rule, name))

@@ -20,7 +20,7 @@ LONGEST = 5.0  # times the mean delay: the exponential is cut off there
 BEFORE_NEXT = 0.9  # of the time to the next dose of the drug, by which a late one has been taken
 _LEAVES, _TAKES, _DELAYS = 0, 1, 2
 
-ByDrug = Scalar | dict[str, Scalar]
+ByDrug = Scalar | Mapping[str, Scalar]
 
 
 class Habit(NamedTuple):
@@ -222,7 +222,7 @@ def _by_dose(events: Events, adherence: Adherence, name: str) -> list[Scalar]:
 
 
 def _own(value: ByDrug, drug: str, default: Scalar) -> Scalar:
-    return value.get(drug, default) if isinstance(value, dict) else value
+    return value.get(drug, default) if isinstance(value, Mapping) else value
 
 
 def _columns(v: Array) -> Array:
