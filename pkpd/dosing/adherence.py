@@ -88,12 +88,12 @@ class Patterns(eqx.Module):
         amount = jnp.where(given, _columns(self.planned.amount), 0.0)
         found = dataclasses.replace(self.planned, amount=amount, given=given)
         habits = self.drawn if adherence is None else adherence
-        mean = _by_dose(self.planned, habits, "late")
         if not self.latest:
-            if any(not _is(v, 0.0) for v in mean):
+            if any(not _is(habits.of(drug).late, 0.0) for drug, _ in self.planned.route):
                 raise fail("late", "must be 0 where the patterns were drawn with doses on time")
             return found
-        delay = jnp.minimum(jnp.stack([*map(jnp.asarray, mean)])[:, None] * self.quantile, self.room[:, None])
+        mean = _by_dose(self.planned, habits, "late")
+        delay = jnp.minimum(mean * self.quantile, self.room[:, None])
         time = _columns(self.planned.time) + delay
         return dataclasses.replace(found, time=time, late=self.planned.late + self.latest)
 
@@ -127,8 +127,9 @@ class Patterns(eqx.Module):
 
     def _likely(self, adherence: Adherence) -> Array:
         """Probability of what happened with each dose, given the one before [doses, patients]."""
-        habits = (_by_dose(self.planned, adherence, name) for name in ("taken", "after_missed"))
-        after_taken, after_missed = (jnp.stack([*map(jnp.asarray, v)])[:, None] for v in habits)
+        after_taken, after_missed = (
+            _by_dose(self.planned, adherence, name) for name in ("taken", "after_missed")
+        )
         chance = jnp.where(self.before, after_taken, after_missed)
         return jnp.where(self.counted, jnp.where(self.taken, chance, 1.0 - chance), 1.0)
 
@@ -217,8 +218,9 @@ def _by_drug(events: Events) -> dict[str, np.ndarray]:
     return {drug: np.array([i for i in order if names[i] == drug]) for drug in dict.fromkeys(names)}
 
 
-def _by_dose(events: Events, adherence: Adherence, name: str) -> list[Scalar]:
-    return [getattr(adherence.of(drug), name) for drug, _ in events.route]
+def _by_dose(events: Events, adherence: Adherence, name: str) -> Float[Array, "doses 1"]:
+    each = [getattr(adherence.of(drug), name) for drug, _ in events.route]
+    return jnp.asarray(each, float).reshape(-1, 1)
 
 
 def _own(value: ByDrug, drug: str, default: Scalar) -> Scalar:

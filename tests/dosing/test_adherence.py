@@ -83,6 +83,9 @@ def test_certain_habits(model):
     assert np.asarray(kept.given).all()
     assert not np.asarray(none.given).any()
     assert not np.asarray(none.amount).any()
+    control = draw_patterns(bind(model, "none"), Adherence(0.5, dropout=0.1), 3)
+    assert len(control.events()) == 0
+    assert np.array_equal(control.weight(Adherence(0.6, dropout=0.2)), np.ones(3))
 
 
 def test_padding_taking_and_times_of_their_own(model):
