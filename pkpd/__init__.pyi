@@ -11,6 +11,8 @@ from .dosing import Regimen as Regimen
 from .dosing import Rest as Rest
 from .dosing import load_records as load_records
 from .dosing import write_records as write_records
+from .dosing.adherence import Adherence as Adherence
+from .dosing.adherence import draw_patterns as draw_patterns
 from .explore.comparison import compare as compare
 from .exposures import Exposure as Exposure
 from .exposures import exposure as exposure
@@ -23,6 +25,8 @@ from .parameters import parameter as parameter
 from .records import fit as fit
 from .records import load_answer as load_answer
 from .records import to_arviz as to_arviz
+from .rules import Rule as Rule
+from .rules import follow as follow
 from .simulation import bind as bind
 from .simulation import simulate as simulate
 from .summaries import summarised as summarised

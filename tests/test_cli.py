@@ -1,6 +1,7 @@
 """What a person types and gets: exit codes, JSON, faults, files."""
 
 import json
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -266,6 +267,98 @@ def test_simulate_adds_occasions_and_residual_errors(run):
     assert "occasion 3, from 100 h: must hold a dose." in told
     _, _, told = run("simulate", "melatonin", "--regimen", "melatonin 40 mg po", "--observe")
     assert "must have a residual error in the model" in told
+
+
+RULES = """schema = 1
+visits = ["30 h", "54 h"]
+
+[[rules]]
+output = "melatonin.central"
+above = 1e-3
+unit = "ng/L"
+factor = 0.5
+until = "end"
+
+[[rules]]
+output = "melatonin.central"
+above = 1
+unit = "g/L"
+drugs = ["melatonin"]
+"""
+FAULTY = """schema = 1
+visits = ["25 h", "soon", "100 h"]
+
+[[rules]]
+output = "melatonin.centre"
+above = true
+relative = "lowest"
+unit = "ng/L"
+
+[[rules]]
+output = "melatonin.central"
+below = 1
+factors = 0.5
+drugs = "melatonin"
+
+[[rules]]
+output = "melatonin.central"
+below = 1
+unit = "day"
+"""
+PEOPLE = (
+    "simulate",
+    "melatonin",
+    "--regimen",
+    "melatonin 40 mg po q24h x4",
+    "--patients",
+    "8",
+    "--days",
+    "3",
+)
+
+
+def test_simulate_follows_habits_and_rules(run, tmp_path):
+    (tmp_path / "rules.toml").write_text(RULES, "utf-8")
+    options = ("--adherence", "taken 1; late 30 min", "--rules", "rules.toml", "--json")
+    found = json.loads(run(*PEOPLE, *options)[1])
+    amount = {"unit": "mg", "planned": pytest.approx(160.0), "expected": pytest.approx(120.0)}
+    assert found["doses"] == {"melatonin": {"planned": 4, "expected": 4.0, "amount": amount}}
+    everybody = {"held": {"melatonin": 0.0}, "reduced": {"melatonin": 1.0}}
+    assert found["visits"] == [{"time": 30.0} | everybody, {"time": 54.0} | everybody]
+    code, told, _ = run(*PEOPLE, "--adherence", "taken 0.9; melatonin taken 0; dropout 0.1 /d")
+    assert code == 0
+    assert "Doses of a patient" in told
+    assert re.search(r"melatonin +4 +0 +160 mg +0 mg", told)
+    path = json.loads(run(*PEOPLE, "--adherence", "taken 0", "--json")[1])["outputs"]["melatonin.central"]
+    assert not any(path["hi95"])
+
+
+def test_every_fault_of_habits_and_rules(run, tmp_path):
+    (tmp_path / "rules.toml").write_text(FAULTY, "utf-8")
+    habits = "taken 1.2; late soon; taken 0.5; dropout 3; heroin late 1 h; sometimes"
+    code, _, told = run(*PEOPLE, "--adherence", habits, "--rules", "rules.toml")
+    assert code == 2
+    for fault in (
+        "--adherence: must say everything once",
+        "--adherence.late: must be a duration in min, h, d or wk",
+        "--adherence.dropout: must be a hazard, such as 0.01 /d",
+        "--adherence: must be clauses with ; between them",
+        "rules.toml: visits: must be a duration",
+        "rules.toml: rule 1.above: must be a number",
+        "rules.toml: rule 1.unit: must not go with `relative`",
+        "rules.toml: rule 2.factors: must be a known key",
+        "rules.toml: rule 2.drugs: must be a list of texts",
+        "rules.toml: rule 2.unit: must be given",
+        "rules.toml: rule 3.unit: must be convertible",
+    ):
+        assert fault in told, fault
+    (tmp_path / "rules.toml").write_text(RULES.replace("54 h", "100 h"), "utf-8")
+    told = run(*PEOPLE, "--adherence", "taken 1.2; caffeine late 1 h", "--rules", "rules.toml")[2]
+    assert "--adherence.taken: must lie between 0 and 1, but is 1.2." in told
+    assert "--adherence.late.caffeine: must be of a drug that is given" in told
+    assert "rules.toml: visits: must lie within the course" in told
+    told = run(*PEOPLE[:4], "--adherence", "taken 1", "--exposures")[2]
+    assert "--adherence: must go with --patients, and without --exposures" in told
 
 
 def test_simulate_tells_its_error(run):

@@ -9,6 +9,7 @@ import typer
 
 from pkpd.cli.exposures import exposures_of, print_exposures
 from pkpd.cli.labelled import EXTRAS, check_suffix, write_labelled
+from pkpd.cli.life import check_life, live, print_life
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
@@ -44,6 +45,8 @@ class Asked(NamedTuple):
     exposures: bool
     observe: bool
     error: bool
+    adherence: str
+    rules: str
 
 
 def simulate(
@@ -61,6 +64,10 @@ def simulate(
     exposures: bool = typer.Option(False, "--exposures", help="AUC, Cmax ... of each drug's last interval."),
     observe: bool = typer.Option(False, "--observe", help="Add the residual errors that the model states."),
     error: bool = typer.Option(False, "--error", help="Estimate the numerical error by a second run."),
+    adherence: str = typer.Option(
+        "", help='How doses are taken: "taken 0.9; after missed 0.6; late 2 h; dropout 0.01 /d".'
+    ),
+    rules: str = typer.Option("", help="When clinics hold or reduce doses (.toml)."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
     verbose: bool = VERBOSE,
@@ -71,7 +78,21 @@ def simulate(
 
     Example: pkpd simulate melatonin --data events.csv --out predictions.csv
     """
-    asked = Asked(regimen, patients, days, seed, occasions, draws, plot, out, exposures, observe, error)
+    asked = Asked(
+        regimen,
+        patients,
+        days,
+        seed,
+        occasions,
+        draws,
+        plot,
+        out,
+        exposures,
+        observe,
+        error,
+        adherence,
+        rules,
+    )
     if data:
         noise = seed if observe else None
         apart = {name: v for name, v in asked._asdict().items() if name not in ("out", "observe", "seed")}
@@ -92,8 +113,9 @@ def _of_regimen(model: str, asked: Asked, as_json: bool, quiet: bool, verbose: b
         group = _group(built, asked)
         models, origin = _models(built, asked.draws)
         with progress(quiet or as_json, verbose) as say:
-            results = _simulate(models, origin, group, asked, say)
-        content = summarise(built, results)
+            lived = live(models, asked, group, origin, say)
+            results = _simulate(models, lived.events, origin, group, asked, say)
+        content = summarise(built, results) | lived.told
         if asked.exposures:
             content["exposures"] = exposures_of(models, asked.regimen, group)
         if as_json:
@@ -124,6 +146,8 @@ def _check(asked: Asked) -> None:
     if asked.occasions and (asked.patients == 1 or asked.exposures or asked.plot):
         rule = "must go with --patients, and without --exposures and --plot"
         findings.add("--occasions", rule, asked.occasions)
+    others = [name for name in ("occasions", "exposures", "plot") if getattr(asked, name)]
+    check_life(asked.adherence, asked.rules, asked.patients, [f"--{name}" for name in others], findings)
     _check_targets(asked.out, asked.plot, asked.draws, findings)
     findings.raise_if_any()
 
@@ -168,8 +192,10 @@ def _starts(built: Any, occasions: str) -> list[float]:
     return found
 
 
-def _simulate(models: list[Any], origin: float, group: Any, asked: Asked, say: Any) -> list[Any]:
-    """One simulation of each model."""
+def _simulate(
+    models: list[Any], events: list[Any], origin: float, group: Any, asked: Asked, say: Any
+) -> list[Any]:
+    """One simulation of each model, of its own doses where there are such."""
     import numpy as np
 
     from pkpd.endpoints import survives
@@ -189,7 +215,7 @@ def _simulate(models: list[Any], origin: float, group: Any, asked: Asked, say: A
     for i, model in enumerate(models):
         told = f"simulating under posterior draw {i + 1} of {len(models)}" if asked.draws else "simulating"
         say(told, i / len(models))
-        result = run_one(model, asked.regimen, times, group, **options)
+        result = run_one(model, events[i] if events else asked.regimen, times, group, **options)
         if asked.observe:
             seen = observe(model, result.outputs, asked.seed + i)
             result = dataclasses.replace(result, outputs=seen)
@@ -291,6 +317,7 @@ def _print(content: dict[str, Any]) -> None:
         found = content["outcomes"].items()
         rows = [[n, percent(v["mean"]), f"{percent(v['lo95'])} to {percent(v['hi95'])}"] for n, v in found]
         table("Outcomes, per cent", ["outcome", "mean", "95 % range"], rows)
+    print_life(content)
     if "error" in content:
         typer.echo(_of_error(content))
     typer.echo(DISCLAIMER)

@@ -15,7 +15,7 @@ from pkpd.checks import fail
 from pkpd.parameters import Scalar
 
 Times = Float[Array, " doses"]
-Amounts = Times | Float[Array, "doses patients"]
+Columns = Times | Float[Array, "doses patients"]
 
 
 class Events(eqx.Module):
@@ -24,17 +24,20 @@ class Events(eqx.Module):
     `time`, `amount`, `duration` [doses] are differentiable. `route` names drug and route of each
     dose; `lasting` and `nominal` are the durations and times that lay out a solver's grid, and stay
     as they are when `duration` and `time` are traced: 0 is a bolus, more an infusion. Each of the patients
-    may have an `amount` of his own [doses, patients]; a dose that is not `given` is none at all.
+    may have a `time` and an `amount` of his own [doses, patients]; a dose that is not `given` is none at all
+    and has no amount. Times differ from the nominal ones by some hours; they may be later by up to `late`,
+    which is part of a solver's grid too.
     """
 
-    time: Times
-    amount: Amounts
+    time: Columns
+    amount: Columns
     duration: Times
     route: tuple[tuple[str, str], ...] = eqx.field(static=True)
     lasting: tuple[float, ...] = eqx.field(static=True)
     nominal: tuple[float, ...] = eqx.field(static=True)
     end: float = eqx.field(static=True, default=0.0)
     given: Bool[Array, " doses"] | Bool[Array, "doses patients"] | None = None
+    late: float = eqx.field(static=True, default=0.0)
 
     def __len__(self) -> int:
         return len(self.route)
@@ -51,6 +54,7 @@ class Events(eqx.Module):
             tuple(self.lasting[i] for i in doses),
             plan,
             given=None if self.given is None else self.given[index],
+            late=self.late,
         )
 
     def pad(self, size: int) -> "Events":
@@ -60,7 +64,7 @@ class Events(eqx.Module):
             raise fail("size", f"must be at least {max(1, len(self))}, and there must be a dose", size)
         last = jnp.zeros(missing)
         return Events(
-            jnp.concatenate([self.time, last + self.nominal[-1]]),
+            jnp.concatenate([self.time, jnp.full((missing, *self.time.shape[1:]), self.nominal[-1])]),
             jnp.concatenate([self.amount, jnp.zeros((missing, *self.amount.shape[1:]))]),
             jnp.concatenate([self.duration, last]),
             self.route + self.route[-1:] * missing,
@@ -70,22 +74,25 @@ class Events(eqx.Module):
             None
             if self.given is None
             else jnp.concatenate([self.given, jnp.zeros((missing, *self.given.shape[1:]), bool)]),
+            self.late,
         )
 
     @property
     def by_patient(self) -> dict[str, Array]:
         """The fields that differ between patients [doses, patients]."""
-        fields = {"amount": self.amount, "given": self.given}
+        fields = {"time": self.time, "amount": self.amount, "given": self.given}
         return {name: v for name, v in fields.items() if v is not None and v.ndim == 2}
 
     @property
     def fixed(self) -> bool:
         """Whether doses are given and last as planned: times and durations are numbers, the nominal ones."""
         try:
-            found = np.concatenate([np.asarray(self.time), np.asarray(self.duration)])
+            time, duration = np.asarray(self.time), np.asarray(self.duration)
         except jax.errors.TracerArrayConversionError:
             return False
-        return np.allclose(found, [*self.nominal, *self.lasting], rtol=1e-12, atol=1e-12)
+        plan = np.array(self.nominal).reshape(-1, *[1] * (time.ndim - 1))
+        pairs = (time, plan), (duration, np.array(self.lasting))
+        return all(np.allclose(found, told, rtol=1e-12, atol=1e-12) for found, told in pairs)
 
     def planned(self) -> "Events":
         """The same doses at the times and for the durations of the plan, which are never traced."""
@@ -236,7 +243,7 @@ class _Block(NamedTuple):
 def _blocks(events: Events, dose: np.ndarray, route: Route, entry: Entry, infused: bool) -> list[_Block]:
     """What doses that are alike do by one entry: an amount, or a rate that begins and ends."""
     late, share = (jnp.reshape(v, (1, -1)) for v in (entry.lag, entry.share))
-    start, absorbed = events.time[dose, None] + late, _columns(events.amount)[dose] * share
+    start, absorbed = _columns(events.time)[dose] + late, _columns(events.amount)[dose] * share
     lag, long = entry.typical
     plan = np.array(events.nominal)[dose] + lag
     if not infused and entry.lasts is None:

@@ -83,7 +83,8 @@ def exposure(
     The solver is by default `ClosedForm` where all states that act on the output have one, else `Multirate`.
     `ClosedForm` is exact: areas in closed form, peaks and crossings to rounding. `ODE` and `Multirate` are as
     exact as their states, but `Multirate` misses part of a peak where a patient's lag or infusion differs
-    from the typical one. For the area to infinity give a last edge at which nothing is left.
+    from the typical one, or his dose is late. For the area to infinity give a last edge at which nothing is
+    left.
 
     Patients are taken some hundreds at a time, so that a million need little more than their result. Pure JAX
     in parameters, in `above` and, with `Events`, in the schedule; edges stay where they are.

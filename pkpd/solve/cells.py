@@ -95,10 +95,11 @@ def plan_of(events: Events, jumps: Jumps, times: Sequence[float], grading: Gradi
     nominal = np.asarray(jumps.nominal)
     typical = np.asarray(jumps.delay)
     fixed = events.fixed
-    room = 0.0 if fixed else ROOM * day
+    room, late = (0.0, 0.0) if fixed else (ROOM * day, events.late)
     given = nominal - typical
-    start = _cuts(given, given + REACH * typical, wanted, day, grading.cells)
-    first, last = (_cell_of(start, v, day) for v in (given - room, given + REACH * typical + room))
+    until = given + REACH * typical + late
+    start = _cuts(given, until, wanted, day, grading.cells)
+    first, last = (_cell_of(start, v, day) for v in (given - room, until + room))
     held: list[list[int]] = [[] for _ in start[:-1]]
     for j in range(len(nominal)):
         for cell in range(first[j], min(last[j], len(held) - 1) + 1):
@@ -110,9 +111,9 @@ def plan_of(events: Events, jumps: Jumps, times: Sequence[float], grading: Gradi
         inside.sort(key=lambda j: (*alike[j], nominal[j], j))
         begin, length = start[cell], start[cell + 1] - start[cell]
         before = nominal < begin - NEAR * day
-        since = float((begin - nominal)[before].min(initial=1e3 * day))
+        since = max(0.0, float((begin - nominal)[before].min(initial=1e3 * day)) - late)
         offset = [round(float(nominal[j] - begin) / day, 9) for j in inside]
-        panels = _panels(inside, nominal - begin, typical, jumps, length, since, grading)
+        panels = _panels(inside, nominal - begin, typical + late, jumps, length, since, grading, late)
         key = (
             round(length / day, 9),
             tuple((*alike[j], o) for j, o in zip(inside, offset, strict=True)),
@@ -127,20 +128,22 @@ def plan_of(events: Events, jumps: Jumps, times: Sequence[float], grading: Gradi
 def _panels(
     inside: Sequence[int],
     offset: np.ndarray,
-    typical: np.ndarray,
+    lags: np.ndarray,
     jumps: Jumps,
     length: float,
     since: float,
     grading: Grading,
+    late: float,
 ) -> tuple[int, ...]:
-    """Panels of each segment, for the typical patient and room for others: lags may cross."""
+    """Panels of each segment, for the typical patient and room for others: lags may cross, and any two doses
+    stand further apart where one is `late`."""
     ordered = sorted(inside, key=lambda j: offset[j])
     at = [0.0, *(float(np.clip(offset[j], 0.0, length)) for j in ordered), float(length)]
-    lag = [0.0, *(typical[j] for j in ordered), 0.0]
+    lag = [0.0, *(lags[j] for j in ordered), 0.0]
     route = [None, *((jumps.route[j], jumps.delay[j]) for j in ordered), None]
     found = []
     for k in range(len(at) - 1):
-        spread = 0.0 if route[k] == route[k + 1] and route[k] else max(lag[k], lag[k + 1])
+        spread = late if route[k] == route[k + 1] and route[k] else max(lag[k], lag[k + 1])
         stretch = min(max(at[k + 1] - at[k], spread), length)
         youngest = min([since + at[k], *(at[k] - t for t in at[1 : k + 1])])
         crosses = 0 < k < len(ordered) and spread > at[k + 1] - at[k]
