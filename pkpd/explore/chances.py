@@ -89,6 +89,12 @@ def layouts_of(courses: Sequence[Events]) -> list[Layout]:
     return [Layout(tuple(sorted(have)), end) for have, _, end in found]
 
 
+def thinned(points: Float[np.ndarray, "draws params"], count: int) -> Float[np.ndarray, "kept params"]:
+    """At most `count` evenly spaced points, which may have no entries."""
+    kept = min(count, len(points))
+    return points[np.arange(kept) * len(points) // kept]
+
+
 class Chances:
     """Probabilities of endpoints under draws of a posterior, for any schedule of its model.
 
