@@ -108,6 +108,7 @@ class Chances:
         nothing = jnp.zeros(0)
         none = Events(nothing, nothing, nothing, (), (), ())
         self.arm = Arm(none, STUDY, "", 1, tuple(endpoints), None)
+        self.fitted = problem
         self.problem = with_arms(problem, [self.arm])
         self.points = self._in_problem(points)
         self.size = max(1, math.ceil(len(points) / (CALLS * usable_cores())))

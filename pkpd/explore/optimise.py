@@ -19,7 +19,7 @@ from pkpd.explore.pareto import front_of
 from pkpd.explore.quantities import Quantity, endpoint_of, outcome_names, read_quantity
 from pkpd.explore.search import Found, Say, Search, Settings
 from pkpd.explore.space import Space, space_of
-from pkpd.explore.standing import decided_by, evidence_of, flatness
+from pkpd.explore.standing import decided_by, evidence_of, flatness, stopped_by
 from pkpd.explore.trials import Trial, Trials
 from pkpd.infer.problem import Problem
 from pkpd.model import Model
@@ -166,7 +166,7 @@ def optimise(
     the same virtual patients. A front is searched for at so many `levels`. Raises `InputError` where no
     schedule keeps to the limits, and where what is maximised does not depend on what varies.
     """
-    problem, space = chances.problem, question.space
+    problem, space = chances.fitted, question.space
     chances.foresee([bind(problem.model, space.regimen(point)) for point in space.timetables()])
     exposed = Exposed(chances)
     asked = question.goal, question.endpoint, question.limits
@@ -201,7 +201,8 @@ def report(
     values = final.values(events)
     place = trials.place(None)
     mine, base = values[0][:, place], values[1][:, place]
-    constraints = [_constraint(trials, limit, best, values[0]) for limit in question.limits]
+    stopped = stopped_by(trials, best)
+    constraints = [_constraint(trials, limit, best, values[0], limit in stopped) for limit in question.limits]
     flat = flatness(trials, best)
     content = {
         "status": "converged" if found.converged else "not converged",
@@ -242,7 +243,7 @@ def _spread(values: np.ndarray) -> dict[str, float | None]:
     return {"lo95": float(low), "hi95": float(high)}
 
 
-def _constraint(trials: Trials, limit: Limit, best: Trial, values: np.ndarray) -> dict[str, Any]:
+def _constraint(trials: Trials, limit: Limit, best: Trial, values: np.ndarray, stops: bool) -> dict[str, Any]:
     value = trials.measured(limit.quantity, best.events, best.values)
     final = trials.measured(limit.quantity, best.events, values)
     cap = {"source": limit.source, "at": limit.at, "why": limit.why} if limit.source else {}
@@ -253,7 +254,7 @@ def _constraint(trials: Trials, limit: Limit, best: Trial, values: np.ndarray) -
         "bound": limit.value,
         "unit": limit.quantity.unit,
         "value": final,
-        "binds": limit.binds(value),
+        "binds": stops or limit.binds(value),
         "cap": bool(limit.source),
         **cap,
     }

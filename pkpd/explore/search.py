@@ -197,7 +197,7 @@ class Search:
         dims = [int(d) for d in np.flatnonzero(~(space.free & (self.continuous | wide)))]
         coarse = dims if wide else list(range(len(space.low)))
         here, converged = self.local(begin, coarse), True
-        for _ in range(ROUNDS if space.free.any() else 0):
+        for _ in range(ROUNDS if self.continuous.any() or (wide and self.stepped.any()) else 0):
             climbed, converged = self.climbed(here)
             after = self.local(climbed, dims)
             if wide and self.stepped.any():

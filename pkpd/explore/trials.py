@@ -61,7 +61,7 @@ class Trial:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """What is compared: how far it keeps to the limits, where those on amounts come first, then its score."""
+        """What is compared: how far it keeps to the limits, those on amounts first; then its score."""
         kept = min(self.slack + TOLERANCE, 0.0)
         return (kept, self.score) if self.values is not None else (kept - _UNKNOWN, self.score)
 
