@@ -1,8 +1,9 @@
 """How fast schedules are optimised beside how fast patients are simulated: `python -m benchmarks.decisions`.
 
-The 28 daily amounts of a course are optimised under 200 draws of the stored posterior, by gradients through the
-schedule. A patient is one virtual patient under one draw and one schedule. The rates of the table of `make bench`
-are measured anew before and after, in a process of their own, because other programs share the machine.
+The 28 daily amounts of a course are optimised under 200 draws of the stored posterior, by gradients through
+the schedule. A patient is one virtual patient under one draw and one schedule. The rates of the table of
+`make bench` are measured anew before and after, in a process of their own, because other programs may share
+the machine.
 """
 
 import dataclasses
