@@ -31,7 +31,8 @@ _COMMON = (
     "residuals",
     "correlations",
 )
-_OF_DRUG = ("drug", "pk", "routes", "caps")
+_DRUG = ("drug", "pk", "routes")
+_OF_DRUG = (*_DRUG, "caps")
 _OF_MODEL = ("drugs", "outcomes")
 
 
@@ -49,7 +50,7 @@ class Page:
     @property
     def is_drug(self) -> bool:
         """Whether this is the file of a drug."""
-        return any(key in self.root.table for key in _OF_DRUG)
+        return any(key in self.root.table for key in _DRUG)
 
 
 def open_page(document: Document) -> Page:

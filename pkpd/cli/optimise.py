@@ -131,14 +131,15 @@ def _aimed(setting: "Setting", asked: "Asked", text: str, caps: list[Any]) -> di
 def _found(
     setting: "Setting", asked: "Asked", caps: list[Any], numbers: tuple[int, int, int], say: Any
 ) -> dict[str, Any]:
+    from pkpd.explore.optimise import chances_for, read_question
     from pkpd.explore.optimise import optimise as best
-    from pkpd.explore.optimise import read_question
     from pkpd.explore.search import Settings
 
     draws, starts, seed = numbers
     problem, points = setting.problem, setting.points
     question = read_question(problem, asked, min(draws, len(points)), caps)
-    return best(problem, points, question, Settings(starts, seed=seed), draws, say, asked.levels)
+    chances = chances_for(problem, points, question, draws)
+    return best(chances, points, question, Settings(starts, seed=seed), say, asked.levels)
 
 
 def _print_target(found: dict[str, Any]) -> None:

@@ -89,6 +89,12 @@ def layouts_of(courses: Sequence[Events]) -> list[Layout]:
     return [Layout(tuple(sorted(have)), end) for have, _, end in found]
 
 
+def thinned(points: Float[np.ndarray, "draws params"], count: int) -> Float[np.ndarray, "kept params"]:
+    """At most `count` evenly spaced points, which may have no entries."""
+    kept = min(count, len(points))
+    return points[np.arange(kept) * len(points) // kept]
+
+
 class Chances:
     """Probabilities of endpoints under draws of a posterior, for any schedule of its model.
 
@@ -107,7 +113,8 @@ class Chances:
         nothing = jnp.zeros(0)
         none = Events(nothing, nothing, nothing, (), (), ())
         self.arm = Arm(none, STUDY, "", 1, tuple(endpoints), None)
-        self.problem, self.seed = with_arms(problem, [self.arm]), seed
+        self.fitted, self.seed = problem, seed
+        self.problem = with_arms(problem, [self.arm])
         self.points = self._in_problem(points)
         self.size = max(1, math.ceil(len(points) / (CALLS * usable_cores())))
         self.endpoints = tuple(endpoints)

@@ -7,20 +7,17 @@ References: Kraft D. DFVLR-FB 88-28, 1988 (SLSQP, as scipy has it).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from scipy.optimize import minimize
 
-from pkpd.dosing.events import Events
 from pkpd.explore.limits import Limit
 from pkpd.explore.quantities import windows
 from pkpd.explore.space import Point
+from pkpd.explore.timetable import Timetable
 from pkpd.explore.trials import Trials
-from pkpd.simulation import bind
 
 STEPS = 60
 FLAT = 1e-7  # relative change of the score at which a climb ends
@@ -36,44 +33,11 @@ class Climbed(NamedTuple):
 
 
 @dataclass
-class Course:
-    """The doses of a timetable as a function of its amounts: `events` with amounts `matrix z + rest`."""
-
-    events: Events
-    matrix: Float[np.ndarray, "doses free"]
-    rest: Float[np.ndarray, " doses"]
-
-    def at(self, z: np.ndarray) -> Events:
-        """The doses at amounts, those of 0 among them."""
-        return replace(self.events, amount=jnp.asarray(self.matrix @ z + self.rest))
-
-
-def course_of(trials: Trials, point: Point) -> Course | None:
-    """The timetable of a point; None where it gives none of the drugs whose amounts vary."""
-    space = trials.space
-    events = bind(trials.model, space.regimen(np.where(space.free, space.high, point)))
-    free = np.flatnonzero(space.free)
-    drugs = np.array([drug for drug, _ in events.route], object)
-    matrix, owners, seen = np.zeros((len(events), len(free))), space.owners, dict[str, int]()
-    for column, dim in enumerate(free):
-        owner = owners[dim]
-        doses = np.flatnonzero(drugs == owner.drug)
-        if owner.field == "amounts":
-            number = seen[owner.drug] = seen.get(owner.drug, -1) + 1
-            doses = doses[np.arange(len(doses)) % owners.count(owner) == number]
-        matrix[doses, column] = space.shares[dim]
-    if not matrix.any():
-        return None
-    varies = matrix.any(axis=1)
-    return Course(events, matrix, np.where(varies, 0.0, np.asarray(events.amount)))
-
-
-@dataclass
 class _Climb:
     """A climb: functions of amounts as shares of their range, each known where it was asked last."""
 
     trials: Trials
-    course: Course
+    course: Timetable
     low: np.ndarray
     span: np.ndarray
     ends: tuple[int, ...]
@@ -121,7 +85,7 @@ class _Climb:
         return (lambda u: np.atleast_1d((rows @ self._doses(u)).max())), slope
 
     def _doses(self, u: np.ndarray) -> np.ndarray:
-        return self.course.matrix @ self.amounts(u) + self.course.rest
+        return self.course.amounts(self.amounts(u))
 
     def _exposed(self, limit: Limit) -> tuple[Callable[..., Any], Callable[..., Any]]:
         def both(u: np.ndarray) -> tuple[float, np.ndarray]:
@@ -143,8 +107,8 @@ class _Climb:
 
 def climb(trials: Trials, start: Point, steps: int = STEPS) -> Climbed | None:
     """The best amounts from a start, at its other values; None where nothing given varies."""
-    space, course = trials.space, course_of(trials, start)
-    if course is None:
+    space, course = trials.space, trials.timetable(start)
+    if course is None or not course.matrix.any():
         return None
     free = space.free
     limits = [limit for limit in trials.limits if limit.quantity.kind != "count"]

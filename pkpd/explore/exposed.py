@@ -12,10 +12,9 @@ from jaxtyping import Float
 
 from pkpd.devices import jitted
 from pkpd.dosing.events import Events
-from pkpd.explore.chances import Chances, slots_of
+from pkpd.explore.chances import Chances, slots_of, thinned
 from pkpd.explore.quantities import Quantity, last_interval
 from pkpd.exposures import exposure
-from pkpd.infer.predict import thin
 from pkpd.model import Model
 
 MOST = 50  # draws over which an exposure is averaged
@@ -26,7 +25,7 @@ class Exposed:
 
     def __init__(self, chances: Chances):
         self._problem, self._arm = chances.problem, chances.arm
-        self._points = thin(chances.points, MOST)
+        self._points = thinned(chances.points, MOST)
         self._programs: dict[Any, Callable[..., Any]] = {}
 
     def value(self, quantity: Quantity, course: Events) -> float:

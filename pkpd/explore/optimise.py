@@ -11,7 +11,7 @@ from jaxtyping import Float
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing import Regimen
 from pkpd.endpoints import label, outcome_names
-from pkpd.explore.chances import Chances
+from pkpd.explore.chances import Chances, thinned
 from pkpd.explore.exposed import Exposed
 from pkpd.explore.goal import Goal, smoothing
 from pkpd.explore.limits import Limit, check_together, read_limit
@@ -19,9 +19,8 @@ from pkpd.explore.pareto import front_of
 from pkpd.explore.quantities import Quantity, outcome_of, read_quantity
 from pkpd.explore.search import Found, Say, Search, Settings
 from pkpd.explore.space import Space, space_of
-from pkpd.explore.standing import decided_by, evidence_of, flatness
+from pkpd.explore.standing import decided_by, evidence_of, flatness, stopped_by
 from pkpd.explore.trials import Trial, Trials
-from pkpd.infer.predict import thin
 from pkpd.infer.problem import Problem
 from pkpd.model import Model
 from pkpd.response import AbstractRecord
@@ -145,30 +144,33 @@ def _check_horizon(problem: Problem, space: Space, endpoint: Endpoint, found: Fi
             return
 
 
+def chances_for(
+    problem: Problem, points: Float[np.ndarray, "draws params"], question: Question, draws: int
+) -> Chances:
+    """Probabilities of what a question asks, under up to `draws` of the points."""
+    told = [x.quantity.endpoint for x in question.limits if x.quantity.endpoint is not None]
+    return Chances(problem, thinned(points, draws), tuple(dict.fromkeys([question.endpoint, *told])))
+
+
 def optimise(
-    problem: Problem,
+    chances: Chances,
     points: Float[np.ndarray, "draws params"],
     question: Question,
     settings: Settings,
-    draws: int,
     say: Say,
     levels: int = 0,
 ) -> dict[str, Any]:
     """The best schedule of a question, in plain JSON.
 
-    The search uses up to `draws` of the `points`, and what is told of the best and of the base all of them;
-    always the same virtual patients. Raises `InputError` where no schedule keeps to the limits, and where
-    what is maximised does not depend on what varies.
+    The search uses the draws of `chances`, and what is told of the best and of the base all `points`; always
+    the same virtual patients. A front is searched for at so many `levels`. Raises `InputError` where no
+    schedule keeps to the limits, and where what is maximised does not depend on what varies.
     """
-    model, space = problem.model, question.space
-    told = [x.quantity.endpoint for x in question.limits if x.quantity.endpoint is not None]
-    ends = tuple(dict.fromkeys([question.endpoint, *told]))
-    chances = Chances(problem, thin(points, draws), ends)
-    chances.foresee([bind(model, space.regimen(point)) for point in space.timetables()])
-    trials = Trials(
-        model, space, question.goal, question.endpoint, question.limits, chances, Exposed(chances)
-    )
-    trials = _widened(trials)
+    problem, space = chances.fitted, question.space
+    chances.foresee([bind(problem.model, space.regimen(point)) for point in space.timetables()])
+    exposed = Exposed(chances)
+    asked = question.goal, question.endpoint, question.limits
+    trials = _widened(Trials(problem.model, space, *asked, chances, exposed))
     found = Search(trials, settings, say).run()
     front = front_of(trials, found.best, question.against, levels, settings, say)
     say("the answer under all draws", 0.98)
@@ -199,7 +201,8 @@ def report(
     values = final.values(events)
     place = trials.place(None)
     mine, base = values[0][:, place], values[1][:, place]
-    constraints = [_constraint(trials, limit, best, values[0]) for limit in question.limits]
+    stopped = stopped_by(trials, best)
+    constraints = [_constraint(trials, limit, best, values[0], limit in stopped) for limit in question.limits]
     flat = flatness(trials, best)
     content = {
         "status": "converged" if found.converged else "not converged",
@@ -240,7 +243,7 @@ def _spread(values: np.ndarray) -> dict[str, float | None]:
     return {"lo95": float(low), "hi95": float(high)}
 
 
-def _constraint(trials: Trials, limit: Limit, best: Trial, values: np.ndarray) -> dict[str, Any]:
+def _constraint(trials: Trials, limit: Limit, best: Trial, values: np.ndarray, stops: bool) -> dict[str, Any]:
     value = trials.measured(limit.quantity, best.events, best.values)
     final = trials.measured(limit.quantity, best.events, values)
     cap = {"source": limit.source, "at": limit.at, "why": limit.why} if limit.source else {}
@@ -251,7 +254,7 @@ def _constraint(trials: Trials, limit: Limit, best: Trial, values: np.ndarray) -
         "bound": limit.value,
         "unit": limit.quantity.unit,
         "value": final,
-        "binds": limit.binds(value),
+        "binds": stops or limit.binds(value),
         "cap": bool(limit.source),
         **cap,
     }

@@ -41,7 +41,7 @@ def nondominated(trials: Trials, tried: Any, against: Quantity) -> list[Row]:
             continue
         at = trials.measured(against, trial.events, trial.values)
         value = trials.goal.value(trial.values[:, trials.place(None)])
-        rows.append((at, -trial.score, value, trial))
+        rows.append((float(f"{at:.9g}"), -trial.score, value, trial))
     front, best = [], np.inf
     for at, cost, value, trial in sorted(rows, key=lambda row: row[:2]):
         if cost < best - 1e-9:

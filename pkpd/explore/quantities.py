@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from pkpd.checks import Findings, InputError, did_you_mean
 from pkpd.dosing import terms
@@ -55,7 +55,7 @@ class Quantity:
     def in_unit(self, model: Model, unit: str) -> "Quantity":
         """The same in another unit; raises `UnitError`."""
         if self.kind == "outcome":
-            share = factor("0.01", "1") if unit == "%" else factor(unit, "1")
+            share = 0.01 if unit == "%" else factor(unit, "1")
             return replace(self, unit=unit or "1", factor=share)
         own = next((d.substance for d in model.drugs if d.name == self.drug), Substance())
         if self.kind == "amount":
@@ -148,16 +148,22 @@ def windows(model: Model, quantity: Quantity, events: Events) -> Float[np.ndarra
     return np.unique(inside, axis=0).astype(float)
 
 
-def counted(model: Model, quantity: Quantity, events: Events) -> float:
-    """A count of a schedule in the model's units."""
+def counted(
+    model: Model, quantity: Quantity, events: Events, given: Bool[np.ndarray, " doses"] | None = None
+) -> float:
+    """A count of a schedule in the model's units; a dose of nothing, or one that is not `given`, is none."""
+    kept = np.asarray(events.amount) > 0.0 if given is None else given
     if quantity.name == "duration":
         return float(events.end)
+    doses = [
+        (*route, t) for route, t, is_given in zip(events.route, events.nominal, kept, strict=True) if is_given
+    ]
     if quantity.drug:
-        return float(sum(drug == quantity.drug for drug, _ in events.route))
-    given = [t for (_, route), t in zip(events.route, events.nominal, strict=True) if route != BY_MOUTH]
+        return float(sum(drug == quantity.drug for drug, _, _ in doses))
+    times = [t for _, route, t in doses if route != BY_MOUTH]
     if quantity.name == "injections":
-        return float(len(given))
-    return float(len({int(np.floor(t / model.units.day + _NEAR / 24.0)) for t in given}))
+        return float(len(times))
+    return float(len({int(np.floor(t / model.units.day + _NEAR / 24.0)) for t in times}))
 
 
 def of_amounts(model: Model, quantity: Quantity, events: Events) -> float:

@@ -4,6 +4,7 @@ Amounts that may be any number are climbed; what has steps is searched from neig
 time, until none is better. A climb's amounts are rounded to their steps and then searched too.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,7 +26,6 @@ ROUNDS = 3  # of neighbours and climbs
 SAME = 1e-6  # relative difference of scores that counts as none
 DIGITS = 5  # of an amount without steps
 _ROUNDING = 1e-12
-EXCHANGES = 12  # of a step between doses, those that the slopes favour
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,16 @@ class Search:
 
     def projected(self, point: Point) -> Point:
         """A point with amounts lowered in proportion until the limits on amounts are kept, if they can be."""
-        space, allowed = self.trials.space, self.trials.allowed
-
-        def lowered(share: float) -> Point:
-            mixed = space.low + share * (point - space.low)
-            return np.where(space.free, self.down(mixed), point)
-
-        if not space.free.any() or allowed(point) >= 0.0 or allowed(lowered(0.0)) < 0.0:
+        space, allowance = self.trials.space, self.trials.allowance(point)
+        if allowance is None or not space.free.any():
             return point
-        low, high = 0.0, 1.0
-        for _ in range(40):
-            middle = 0.5 * (low + high)
-            low, high = (middle, high) if allowed(lowered(middle)) >= -_ROUNDING else (low, middle)
-        return lowered(low)
+        low, high = space.low[space.free], point[space.free]
+        share = allowance.share(low, high)
+        if not 0.0 <= share < 1.0:
+            return point
+        lowered = point.copy()
+        lowered[space.free] = low + share * (1.0 - _ROUNDING) * (high - low)
+        return self.down(lowered)
 
     def down(self, point: Point) -> Point:
         """A point with amounts at the step below."""
@@ -96,13 +93,16 @@ class Search:
 
     # ---- neighbours
 
-    def neighbours(self, point: Point, dims: Sequence[int]) -> Iterator[Point]:
-        """Points some steps away in one of the dims, and one step away in two."""
-        moves = [(dim, jump * sign) for dim in dims for jump in JUMPS for sign in (1, -1)]
-        yield from (self.moved(point, [move]) for move in moves)
-        if len(dims) <= PAIRED:
-            ones = [(dim, sign) for dim in dims for sign in (1, -1)]
-            yield from (self.moved(point, [a, b]) for a in ones for b in ones if a[0] < b[0])
+    def alone(self, point: Point, dims: Sequence[int]) -> Iterator[Point]:
+        """Points some steps away in one of the dims."""
+        for dim, jump, sign in itertools.product(dims, JUMPS, (1, -1)):
+            yield self.moved(point, [(dim, jump * sign)])
+
+    def paired(self, point: Point, dims: Sequence[int]) -> Iterator[Point]:
+        """Points one or two steps away in each of two dims, where there are few."""
+        for one, other in itertools.combinations(dims if len(dims) <= PAIRED else (), 2):
+            for a, b in itertools.product((-2, -1, 1, 2), repeat=2):
+                yield self.moved(point, [(one, a), (other, b)])
 
     def moved(self, point: Point, moves: Iterable[tuple[int, int]]) -> Point:
         new = point.copy()
@@ -111,20 +111,25 @@ class Search:
         return self.trials.space.snapped(new)
 
     def variants(self, point: Point) -> list[Point]:
-        """A point as it is, and with its free amounts as large as the limits on amounts let them be."""
-        if not self.continuous.any():
+        """A point as it is, and with some or all of few amounts as large as limits on amounts let them be."""
+        free = np.flatnonzero(self.trials.space.free)
+        if not 0 < len(free) <= PAIRED:
             return [point]
-        most = np.where(self.continuous, self.trials.space.high, point)
-        return [self.projected(point), self.projected(most)]
+        high = self.trials.space.high
+        most = [np.where(np.isin(np.arange(len(high)), dims), high, point) for dims in (free, *free[:, None])]
+        return [point, *map(self.projected, [point, *most])]
 
-    def local(self, begin: Trial, dims: Sequence[int], more: Sequence[Point] = ()) -> Trial:
-        """From neighbour to neighbour until none is better."""
-        here, extra = begin, list(more)
+    def local(self, begin: Trial, dims: Sequence[int]) -> Trial:
+        """From neighbour to neighbour until none is better; two dims at once if one alone does not help."""
+        here = begin
         while dims:
-            near = [v for p in (*self.neighbours(here.point, dims), *extra) for v in self.variants(p)]
-            best = max(self.trials.ask(near), key=lambda t: t.merit, default=here)
-            self.tell("neighbours")
-            extra = []
+            best = here
+            for near in (self.alone, self.paired):
+                asked = [v for p in near(here.point, dims) for v in self.variants(p)]
+                best = max(self.trials.ask(asked), key=lambda t: t.merit, default=here)
+                self.tell("neighbours")
+                if _better(best, here):
+                    break
             if not _better(best, here):
                 return here
             here = best
@@ -167,15 +172,6 @@ class Search:
         """Which dims are amounts with steps."""
         return self.trials.space.free & ~self.continuous
 
-    def exchanged(self, point: Point, slopes: Point) -> list[Point]:
-        """A step from one dose to another, the pairs whose slopes favour it most."""
-        dims = np.flatnonzero(self.stepped)
-        pairs = [(slopes[a] - slopes[b], a, b) for a in dims for b in dims if a != b]
-        return [
-            self.moved(point, [(int(a), 1), (int(b), -1)])
-            for _, a, b in sorted(pairs, key=lambda pair: -pair[0])[:EXCHANGES]
-        ]
-
     # ---- all together
 
     def run(self, starts: Sequence[Point] = ()) -> Found:
@@ -201,7 +197,7 @@ class Search:
         dims = [int(d) for d in np.flatnonzero(~(space.free & (self.continuous | wide)))]
         coarse = dims if wide else list(range(len(space.low)))
         here, converged = self.local(begin, coarse), True
-        for _ in range(ROUNDS if space.free.any() else 0):
+        for _ in range(ROUNDS if self.continuous.any() or (wide and self.stepped.any()) else 0):
             climbed, converged = self.climbed(here)
             after = self.local(climbed, dims)
             if wide and self.stepped.any():

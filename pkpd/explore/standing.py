@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pkpd.dosing import Regimen
+from pkpd.explore.limits import Limit
 from pkpd.explore.quantities import Quantity, of_amounts
 from pkpd.explore.space import Point
 from pkpd.explore.trials import Trial, Trials
@@ -70,6 +71,21 @@ def _reach(trials: Trials, best: Trial, side: list[tuple[float, Point]]) -> floa
             return last + (value - last) * (score - least) / (score - trial.score)
         last, score = value, trial.score
     return last
+
+
+def stopped_by(trials: Trials, best: Trial) -> list[Limit]:
+    """The limits without which a step in one variable would be better."""
+    space, step = trials.space, np.where(np.isnan(trials.space.step), 0.0, trials.space.step)
+    near = [best.point + sign * step * unit for unit in np.eye(len(step)) for sign in (1.0, -1.0)]
+    inside = [point for point in map(space.snapped, near) if np.any(point != best.point)]
+    better = [trial for trial in trials.ask(inside, whole=True) if trial.score > best.score]
+    broken = [
+        limit
+        for trial in better
+        for limit in trials.limits
+        if not limit.kept(trials.measured(limit.quantity, trial.events, trial.values))
+    ]
+    return list(dict.fromkeys(broken))
 
 
 def evidence_of(problem: Problem, regimen: Regimen) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Exposures as a function of the interval between doses, where all states that act on them have closed forms."""
+"""Exposures as a function of the interval between doses, where all states that act on them are linear."""
 
 import dataclasses
 from collections.abc import Callable

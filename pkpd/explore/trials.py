@@ -1,8 +1,10 @@
 """Schedules that were tried: what is maximised of them, and how they keep to limits."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,11 +18,13 @@ from pkpd.explore.goal import Goal
 from pkpd.explore.limits import TOLERANCE, Limit
 from pkpd.explore.quantities import Quantity, of_amounts
 from pkpd.explore.space import Point, Space
+from pkpd.explore.timetable import Allowance, Timetable, timetable_of
 from pkpd.model import Model
 from pkpd.response.joint import Endpoint
 from pkpd.simulation import bind
 
 _DIGITS = 12
+_UNKNOWN = 1e6  # by which slack without probabilities comes after any
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,24 @@ class Trial:
     """
 
     point: Point
-    regimen: Regimen
-    events: Events
     slack: float
+    made: Callable[[], tuple[Regimen, Events]] = field(repr=False, compare=False)
     values: Float[np.ndarray, "draws endpoints"] | None = None
     score: float = -np.inf
+
+    @cached_property
+    def _schedule(self) -> tuple[Regimen, Events]:
+        return self.made()
+
+    @property
+    def regimen(self) -> Regimen:
+        """The schedule as a regimen."""
+        return self._schedule[0]
+
+    @property
+    def events(self) -> Events:
+        """The schedule as doses in the model's units."""
+        return self._schedule[1]
 
     @property
     def kept(self) -> bool:
@@ -44,8 +61,9 @@ class Trial:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """What is compared: first how far it keeps to the limits, then its score."""
-        return min(self.slack + TOLERANCE, 0.0), self.score
+        """What is compared: how far it keeps to the limits, those on amounts first; then its score."""
+        kept = min(self.slack + TOLERANCE, 0.0)
+        return (kept, self.score) if self.values is not None else (kept - _UNKNOWN, self.score)
 
 
 @dataclass
@@ -60,13 +78,15 @@ class Trials:
     chances: Chances
     exposed: Exposed
     known: dict[tuple[float, ...], Trial] = field(default_factory=dict)
+    planned: dict[tuple[float, ...], Any] = field(default_factory=dict)
 
     def under(self, limits: Sequence[Limit]) -> "Trials":
         """The same under other limits; probabilities that are known stay known."""
-        other = dataclasses.replace(self, limits=tuple(limits), known={})
+        other = dataclasses.replace(self, limits=tuple(limits), known={}, planned={})
         for key, trial in self.known.items():
-            slack = other.slack(trial.events, trial.values)
-            other.known[key] = dataclasses.replace(trial, slack=slack)
+            if trial.values is not None:
+                slack = other.slack(trial.events, trial.values)
+                other.known[key] = dataclasses.replace(trial, slack=slack)
         return other
 
     def place(self, endpoint: Endpoint | None) -> int:
@@ -93,17 +113,35 @@ class Trials:
         return list(begun.values())
 
     def _begun(self, point: Point) -> Trial | None:
-        try:
-            regimen = self.space.regimen(point)
-            events = bind(self.model, regimen)
-        except InputError:
-            return None
-        return Trial(point, regimen, events, self.slack(events))
+        slack = self.allowed(point)
+        return None if slack == -np.inf else Trial(point, slack, partial(self._made, point))
+
+    def _made(self, point: Point) -> tuple[Regimen, Events]:
+        regimen = self.space.regimen(point)
+        return regimen, bind(self.model, regimen)
+
+    def timetable(self, point: Point) -> Timetable | None:
+        """The doses of a point as a function of its amounts; None where it is no regimen."""
+        return self._planned(point)[0]
+
+    def allowance(self, point: Point) -> Allowance | None:
+        """What limits say of a point's amounts; None where it is no regimen."""
+        return self._planned(point)[1]
+
+    def _planned(self, point: Point) -> tuple[Timetable | None, Allowance | None]:
+        key = tuple(np.round(point[~self.space.free], _DIGITS).tolist())
+        if key not in self.planned:
+            try:
+                timetable = timetable_of(self.model, self.space, point)
+                self.planned[key] = timetable, Allowance(self.model, timetable, self.limits)
+            except InputError:
+                self.planned[key] = None, None
+        return self.planned[key]
 
     def allowed(self, point: Point) -> float:
-        """The least slack of limits on amounts and counts at a point; minus infinity where it is none."""
-        found = self._begun(point)
-        return -np.inf if found is None else found.slack
+        """The least slack of limits on amounts and counts; minus infinity where a point is no regimen."""
+        allowance = self.allowance(point)
+        return -np.inf if allowance is None else allowance.slack(point[self.space.free])
 
     def slack(self, events: Events, values: np.ndarray | None = None) -> float:
         """The least slack of the limits; without probabilities of those on amounts and counts."""

@@ -31,6 +31,7 @@ def plot_pareto(found: Mapping[str, Any]) -> Figure:
     goal = found["objective"]
     axes.set(xlabel=f"{rows[0]['quantity']}{unit}", ylabel=f"{goal['outcome']}, {goal['what']} (%)")
     axes.set_ylim(bottom=0.0)
+    axes.set_xlim(left=min(0.0, float(at.min())))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     cap = f" {found['headline']}." if found.get("headline") else ""
     describe(figure, f"What more of {rows[0]['quantity']} gains", f"Best: {found['regimen']}.{cap}")
