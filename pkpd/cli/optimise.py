@@ -52,6 +52,7 @@ def optimise(
     levels: int = typer.Option(0, help="Levels of it at which the best schedule is sought; 0: those tried."),
     seed: int = typer.Option(0, help="Seed of virtual patients and starts."),
     plot: str = typer.Option("", help="Picture of the front (.png, .svg, .pdf)."),
+    surface: str = typer.Option("", help="Picture over the first two variables, with the evidence."),
     as_json: bool = JSON,
     quiet: bool = QUIET,
     verbose: bool = VERBOSE,
@@ -69,9 +70,10 @@ def optimise(
 
     numbers = {"--patients": (patients, 100_000), "--draws": (draws, 10_000), "--starts": (starts, 100)}
     numbers |= {"--levels": (levels + 1, 101), "--seed": (seed + 1, 2**31)}
-    _check(numbers, bool(maximise), bool(target), plot)
+    _check(numbers, bool(maximise), bool(target), {"--plot": plot, "--surface": surface})
     configure(cache=True)
-    asked = Asked(regimen, tuple(vary), maximise, tuple(subject_to), quantile, exceed, pareto, levels)
+    limits = tuple(subject_to)
+    asked = Asked(regimen, tuple(vary), maximise, limits, quantile, exceed, pareto, levels, bool(surface))
     with float64(), progress(quiet or as_json, verbose) as say:
         setting, caps = _setting(name, asked, patients, seed, not no_caps)
         if target:
@@ -82,16 +84,23 @@ def optimise(
         print_json(found)
     else:
         _print_target(found) if target else _print(found)
-    if plot:
-        from pkpd.plot import plot_pareto, save
-
-        typer.echo(f"wrote {save(plot_pareto(found), plot)}", err=True)
+    _draw(found, plot, surface)
     if found["status"] != "converged":
         typer.echo("The search did not converge: more --starts may find a better schedule.", err=True)
         raise typer.Exit(1)
 
 
-def _check(numbers: dict[str, tuple[int, int]], maximise: bool, target: bool, plot: str) -> None:
+def _draw(found: dict[str, Any], plot: str, surface: str) -> None:
+    from pkpd.plot import plot_pareto, plot_surface, save
+
+    for path, draw in ((plot, plot_pareto), (surface, plot_surface)):
+        if path:
+            typer.echo(f"wrote {save(draw(found), path)}", err=True)
+
+
+def _check(
+    numbers: dict[str, tuple[int, int]], maximise: bool, target: bool, pictures: dict[str, str]
+) -> None:
     from pkpd.checks import Findings
 
     findings = Findings()
@@ -101,10 +110,11 @@ def _check(numbers: dict[str, tuple[int, int]], maximise: bool, target: bool, pl
         if not 1 <= value <= most:
             least = 1 if option in ("--patients", "--draws", "--starts") else 0
             findings.add(option, f"must lie between {least} and {most - 1 + least:,}", value - 1 + least)
-    if plot and target:
-        findings.add("--plot", "must not go with --target")
-    if plot and not (Path(plot).suffix.lower() in PICTURES and Path(plot).absolute().parent.is_dir()):
-        findings.add("--plot", "must be a .png, .svg or .pdf in a folder that exists", plot)
+    for option, path in pictures.items():
+        if path and target:
+            findings.add(option, "must not go with --target")
+        if path and not (Path(path).suffix.lower() in PICTURES and Path(path).absolute().parent.is_dir()):
+            findings.add(option, "must be a .png, .svg or .pdf in a folder that exists", path)
     findings.raise_if_any()
 
 
@@ -139,7 +149,7 @@ def _found(
     problem, points = setting.problem, setting.points
     question = read_question(problem, asked, min(draws, len(points)), caps)
     chances = chances_for(problem, points, question, draws)
-    return best(chances, points, question, Settings(starts, seed=seed), say, asked.levels)
+    return best(chances, points, question, Settings(starts, seed=seed), say, asked.levels, asked.surface)
 
 
 def _print_target(found: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from pkpd.explore.quantities import Quantity, outcome_of, read_quantity
 from pkpd.explore.search import Found, Say, Search, Settings
 from pkpd.explore.space import Space, space_of
 from pkpd.explore.standing import decided_by, evidence_of, flatness, stopped_by
+from pkpd.explore.surface import surface_of
 from pkpd.explore.trials import Trial, Trials
 from pkpd.infer.problem import Problem
 from pkpd.model import Model
@@ -35,7 +36,8 @@ class Asked:
     """What is asked, as texts: the base, what varies, what is maximised, limits.
 
     `quantile` or `exceed` stand for the posterior mean; `pareto` is the quantity against which the front is
-    searched for at `levels`, none of which asks for the schedules that were tried anyway.
+    searched for at `levels`, none of which asks for the schedules that were tried anyway; a `surface` is over
+    the first two variables.
     """
 
     regimen: str
@@ -46,6 +48,7 @@ class Asked:
     exceed: float | None = None
     pareto: str = ""
     levels: int = 0
+    surface: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ def optimise(
     settings: Settings,
     say: Say,
     levels: int = 0,
+    surface: bool = False,
 ) -> dict[str, Any]:
     """The best schedule of a question, in plain JSON.
 
@@ -173,8 +177,11 @@ def optimise(
     trials = _widened(Trials(problem.model, space, *asked, chances, exposed))
     found = Search(trials, settings, say).run()
     front = front_of(trials, found.best, question.against, levels, settings, say)
+    if surface:
+        say("the surface", 0.95)
+    drawn = {"surface": surface_of(trials, problem, found.best)} if surface else {}
     say("the answer under all draws", 0.98)
-    return report(problem, trials, question, found, front, chances.under(points))
+    return report(problem, trials, question, found, front, chances.under(points)) | drawn
 
 
 def _widened(trials: Trials) -> Trials:

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pkpd.cli import main
@@ -57,7 +58,28 @@ def test_a_cap_that_decides_is_the_headline(run, capsys, tmp_path):
     (axes,) = plot_pareto(found).axes
     assert axes.get_xlabel() == "poison.total (mg)"
     best = next(line for line in axes.lines if line.get_label() == "best")
-    assert best.get_xydata()[0] == pytest.approx([36.0, 100.0 * found["value"]], rel=1e-6)
+    assert np.asarray(best.get_xydata())[0] == pytest.approx([36.0, 100.0 * found["value"]], rel=1e-6)
+
+
+def test_surfaces(run, tmp_path):
+    """Over one variable a curve, over two a map, with what its schedule gives at each place, and limits."""
+    more = ("--vary", "poison.doses 2..4", "--json", "--surface", "map.png")
+    code, out, _ = run(*WORDS, *more)
+    assert code == 0
+    told = json.loads(out)["surface"]
+    amounts, counts = (axis["values"] for axis in told["axes"])
+    assert (amounts[0], amounts[-1], counts) == (1.0, 12.0, [2.0, 3.0, 4.0])
+    score = np.array(told["score"])
+    assert (np.diff(score, axis=0) > 0.0).all()
+    assert (np.diff(score, axis=1) > 0.0).all()
+    assert told["best"] == [9.0, 4.0]
+    assert np.array(told["kept"]).tolist() == [[a <= 9.0 for a in amounts]] * 3
+    assert (tmp_path / "map.png").stat().st_size > 10_000
+    code, out, _ = run(*WORDS, "--json", "--surface", "curve.png")
+    line = json.loads(out)["surface"]
+    same = np.array(line["score"])
+    assert same == pytest.approx(score[-1], rel=1e-9)
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
 
 
 def test_a_target_in_words(run):
