@@ -49,6 +49,7 @@ def optimise(
     draws: int = typer.Option(100, help="Draws of the posterior in the search; the answer uses all."),
     starts: int = typer.Option(3, help="Starts of the search."),
     pareto: str = typer.Option("", help="Quantity against which the best value is shown."),
+    alone: bool = typer.Option(False, "--alone", help="Without fits that choose otherwise."),
     levels: int = typer.Option(0, help="Levels of it at which the best schedule is sought; 0: those tried."),
     seed: int = typer.Option(0, help="Seed of virtual patients and starts."),
     plot: str = typer.Option("", help="Picture of the front (.png, .svg, .pdf)."),
@@ -80,6 +81,8 @@ def optimise(
             found = _aimed(setting, asked, target, caps)
         else:
             found = _found(setting, asked, caps, (draws, starts, seed), say)
+            if setting.fitted and not alone:
+                found |= _elsewhere(name, found, say)
     if as_json:
         print_json(found)
     else:
@@ -152,6 +155,14 @@ def _found(
     return best(chances, points, question, Settings(starts, seed=seed), say, asked.levels, asked.surface)
 
 
+def _elsewhere(fit: str, found: dict[str, Any], say: Any) -> dict[str, Any]:
+    """What the best gains under fits that choose otherwise."""
+    from pkpd.explore.comparison import gain_elsewhere
+
+    base, outcome = found["base"]["regimen"], found["objective"]["outcome"]
+    return gain_elsewhere(fit, found["regimen"], base, outcome, found["gain"]["mean"], say)
+
+
 def _print_target(found: dict[str, Any]) -> None:
     typer.echo(found["regimen"])
     who = "the typical patient" if found["patients"] == 1 else f"the median of {found['patients']} patients"
@@ -222,8 +233,24 @@ def _print_standing(found: dict[str, Any]) -> None:
         out = [name for name, row in evidence["amounts"].items() if not row["inside"]]
         inside = "lie within" if not out else f"go beyond (in {', '.join(out)})"
         typer.echo(f"Amounts {inside} those of the {evidence['arms']} arms of the evidence.")
+    for line in _other_fits(found):
+        typer.echo(line)
     if found["decided_by"]:
         told = ", ".join(f"{d['parameter']} ({d['correlation']:+.2f})" for d in found["decided_by"])
         typer.echo(f"The gain goes together most with {told} (correlation over draws).")
     ends = ", ".join(percent(end) for end in found["starts"])
     typer.echo(f"{found['tried']} schedules tried; starts ended at {ends} per cent.")
+
+
+def _other_fits(found: dict[str, Any]) -> list[str]:
+    """What fits say that choose otherwise what the evidence leaves open."""
+    told = []
+    if gains := found.get("alternatives"):
+        ends = dict.fromkeys(percent(end) for end in (min(gains.values()), max(gains.values())))
+        words = "Under fits that choose otherwise what the evidence leaves open the gain is"
+        told.append(f"{words} {' to '.join(ends)}: {', '.join(gains)}.")
+    if found.get("undetermined"):
+        told.append("Undetermined: they do not agree that the best is better than the base.")
+    if left := found.get("unanswered"):
+        told.append(f"Not answered, so not among them: {', '.join(left)} (pkpd fit FIT --seal).")
+    return told

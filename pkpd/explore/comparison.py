@@ -25,7 +25,7 @@ from pkpd.explore.schedules import (
 from pkpd.infer.predict import thin
 from pkpd.infer.problem import Problem
 from pkpd.records.answer import Answer, load_answer
-from pkpd.records.resolve import resolve
+from pkpd.records.resolve import load_question, resolve
 
 DRAWS = 500
 OTHER_DRAWS = 100  # of each alternative fit
@@ -34,7 +34,7 @@ SAME = 0.005  # a mean difference of probabilities that is smaller has no sign
 MOST = 20  # schedules
 
 
-class Chances(NamedTuple):
+class Under(NamedTuple):
     """Probabilities of named outcomes under a fit's draws."""
 
     values: Float[np.ndarray, "draws schedules outcomes"]
@@ -91,6 +91,31 @@ def compare(
     }
 
 
+def gain_elsewhere(
+    fit: str, best: str, base: str, outcome: str, gain: float, say: Say | None = None
+) -> dict[str, Any]:
+    """What a schedule gains over another under the fits that choose otherwise what the evidence leaves open.
+
+    `alternatives` are their mean gains, of those that are answered and know the outcome; the `gain` of the
+    fit itself is `undetermined` where they disagree with its sign.
+    """
+    with float64():
+        question = load_question(fit)
+        problem = resolve(question).problem
+        asked = _Asked.read(problem, question.regimens, {"best": best, "base": base}, [outcome], "base")
+        beside, unanswered = _beside(question.others, question.regimens, asked, None, say)
+    found = {
+        name: float((under.of(0, outcome) - under.of(1, outcome)).mean())
+        for name, under in beside.items()
+        if outcome in under.outcomes
+    }
+    return {
+        "alternatives": found,
+        "unanswered": unanswered,
+        "undetermined": _apart([gain, *found.values()]),
+    }
+
+
 class _Asked(NamedTuple):
     schedules: list[Schedule]
     endpoints: list[Any]
@@ -121,9 +146,9 @@ class _Asked(NamedTuple):
 
 def _chances(
     problem: Problem, asked: _Asked, points: np.ndarray, study: int | None, say: Say | None
-) -> Chances:
+) -> Under:
     found = outcomes_along(problem, asked.schedules, asked.endpoints, points, seed=study, say=say)
-    return Chances(found, asked.outcomes)
+    return Under(found, asked.outcomes)
 
 
 def _beside(
@@ -132,7 +157,7 @@ def _beside(
     asked: _Asked,
     study: int | None,
     say: Say | None,
-) -> tuple[dict[str, Chances], list[str]]:
+) -> tuple[dict[str, Under], list[str]]:
     """The same under other fits, as far as they know the outcomes; and those that have no answer."""
     found, unanswered = {}, []
     texts = {s.name: str(s.regimen) for s in asked.schedules}
@@ -182,8 +207,8 @@ class _Told(NamedTuple):
     answer: Answer
     asked: _Asked
     points: np.ndarray
-    chances: Chances
-    beside: dict[str, Chances]
+    chances: Under
+    beside: dict[str, Under]
 
     def schedule(self, place: int, exposed: _Exposures) -> dict[str, Any]:
         """Everything about one schedule."""
@@ -241,13 +266,17 @@ class _Told(NamedTuple):
             if name in c.outcomes
         }
         found = _interval(values)
-        means = np.array([found["mean"], *others.values()])
         return found | {
             "p_higher": float(np.mean(values > 0.0) + 0.5 * np.mean(values == 0.0)),
             "prior_driven": prior_driven(self.answer.mode, self.points, values),
             "alternatives": others,
-            "undetermined": bool(means.min() < -SAME and means.max() > SAME),
+            "undetermined": _apart([found["mean"], *others.values()]),
         }
+
+
+def _apart(means: Sequence[float]) -> bool:
+    """Whether mean differences have both signs."""
+    return min(means) < -SAME and max(means) > SAME
 
 
 def _interval(values: Float[np.ndarray, " draws"]) -> dict[str, float]:

@@ -12,7 +12,7 @@ import pytest
 import pkpd
 from pkpd.checks import InputError
 from pkpd.cli.compare import _print as tell
-from pkpd.explore.comparison import Chances, _Asked, _Told, compare
+from pkpd.explore.comparison import Under, _Asked, _Told, compare
 from pkpd.infer.mode import Mode
 from pkpd.infer.predict import thin
 from pkpd.plot import plot_schedules
@@ -107,8 +107,8 @@ def test_what_is_undetermined(other, level, sign):
     schedules: Any = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
     problem: Any = None
     asked = _Asked(schedules, [], ["regression"], 0)
-    beside = {"other": Chances(np.array(other)[None, :, None], ["regression"])}
-    told = _Told(problem, answer, asked, np.zeros((101, 1)), Chances(values, ["regression"]), beside)
+    beside = {"other": Under(np.array(other)[None, :, None], ["regression"])}
+    told = _Told(problem, answer, asked, np.zeros((101, 1)), Under(values, ["regression"]), beside)
     levels = [told._outcome(place, "regression")["undetermined"] for place in (0, 1)]
     assert any(levels) == level
     [difference] = told.differences()
