@@ -57,6 +57,7 @@ def show(model: str, as_json: bool = JSON) -> None:
                 "effects": {f"{n}.{k}": v for n, p in card.parts.items() for k, v in p.effects.items()},
                 "sources": {key: str(source) for key, source in card.sources.items()},
                 "facts": [f.as_dict() for f in facts],
+                "caps": _caps(card),
             }
         )
     typer.echo(f"{card.name}: {card.title}\n\n{card.summary}\n")
@@ -74,7 +75,24 @@ def show(model: str, as_json: bool = JSON) -> None:
     rows = [_parameter(path, q) for path, q in card.parameters.items()]
     columns = ["path", "value", "unit", "uncertainty", "between patients", "source"]
     table("Parameters", columns, [[row[c] for c in columns] for row in rows])
+    _print_caps(card)
     return _print_facts(facts)
+
+
+def _caps(card: Any) -> list[dict[str, Any]]:
+    """The caps of a drug, or of a disease's drugs."""
+    drugs = [inner for inner in (card, *card.drugs.values()) if inner.drug]
+    return [{"drug": inner.drug.name, **vars(cap)} for inner in drugs for cap in inner.caps]
+
+
+def _print_caps(card: Any) -> None:
+    rows = [
+        [f"{c['drug']}.{c['quantity']}", f"{c['value']:g}", c["unit"], c["source"], c["at"]]
+        for c in _caps(card)
+    ]
+    if rows:
+        columns = ["the most of", "value", "unit", "source", "at"]
+        table("Caps (pkpd optimise keeps to them unless told --no-caps)", columns, rows)
 
 
 def _in_full(q: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pytest
 
 from pkpd.catalogue import check_model_file, load_card, load_model
 from pkpd.checks import Findings
+from pkpd.cli.catalogue import _caps, _print_caps
 from pkpd.explore.limits import caps_of, check_together, read_limit
 from pkpd.explore.quantities import of_amounts, read_quantity
 from pkpd.simulation import bind
@@ -155,3 +156,14 @@ def test_an_exposure_that_is_not_known_is_refused():
     model, found = load_model(DATA / "logkill.toml"), Findings()
     assert read_limit(model, "poison.halflife <= 3 h", found) is None
     assert len(found.faults) == 1
+
+
+def test_caps_are_shown(capsys):
+    card = load_card("neuroimmunotherapy")
+    assert {(cap["drug"], cap["quantity"]) for cap in _caps(card)} >= {("aldesleukin", "daily")}
+    _print_caps(card)
+    told = capsys.readouterr().out
+    assert told.startswith("Caps")
+    assert "112.5" in told
+    _print_caps(load_card("melatonin"))
+    assert capsys.readouterr().out == ""

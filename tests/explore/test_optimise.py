@@ -28,6 +28,7 @@ from pkpd.explore.exposed import Exposed
 from pkpd.explore.goal import Goal, smoothing
 from pkpd.explore.limits import read_limit
 from pkpd.explore.optimise import Asked, optimise, read_question
+from pkpd.explore.pareto import front_of
 from pkpd.explore.quantities import endpoint_of
 from pkpd.explore.search import Search, Settings
 from pkpd.explore.space import space_of
@@ -115,6 +116,41 @@ def test_a_budget_is_spent_at_once_and_in_the_largest_doses(model, chances):
     assert best > 1.05 * relief(chances.patients, even)
     (trial,) = trials.ask([even])
     assert trial.score == pytest.approx(relief(chances.patients, even), rel=1e-4)
+
+
+def test_a_limit_on_exposure_is_met_exactly(model, chances):
+    """In the last interval of the typical patient, by the sum of what each dose adds."""
+    trials = trials_of(model, chances, ["poison.amount 1..100 mg"], ["poison.ctrough <= 0.02 mg/L"])
+    found = Search(trials, Settings(starts=1, first=2), silent).run()
+    trough = np.exp(-K * np.arange(1.0, DOSES + 1.0)).sum() / V
+    assert found.best.point == pytest.approx([0.02 / trough], rel=2e-5)
+    assert found.converged
+
+
+def test_a_limit_on_another_outcome_is_met(model, chances):
+    trials = trials_of(model, chances, ["poison.amount 1..100 mg"], ["ease <= 70 %"])
+    found = Search(trials, Settings(starts=1, first=2), silent).run()
+    assert found.best.values is not None
+    assert found.best.values[:, 1].mean() == pytest.approx(0.7, rel=2e-5)
+    assert found.best.kept
+
+
+def test_the_front_has_the_best_at_each_level(model, chances):
+    """The budget is best spent in the largest doses from the beginning on, whatever it is."""
+    trials = trials_of(model, chances, VARY, LIMIT)
+    found = Search(trials, Settings(first=6), silent).run()
+    against = trials.limits[0].quantity
+    rows = front_of(trials, found.best, against, 2, Settings(first=6), silent)
+    assert [row["at"] for row in rows] == sorted({row["at"] for row in rows})
+    known = {row["at"]: row for row in rows}
+    assert known[200.0]["regimen"] == "poison 100 mg iv q24h x2"
+    assert known[100.0]["regimen"] == "poison 100 mg iv q24h x1"
+    for row in rows:
+        exact, _ = brute(trials_of(model, chances, VARY, [f"poison.total <= {row['at']} mg"]))
+        assert row["value"] <= exact * (1 + 1e-9)
+    assert known[200.0]["value"] == pytest.approx(
+        brute(trials_of(model, chances, VARY, ["poison.total <= 200 mg"]))[0]
+    )
 
 
 VARY = ["poison.amount 10..100 mg step 10", "poison.doses 1..8"]
