@@ -22,6 +22,7 @@ Say = Callable[[str, float], None]
 COARSE = 16  # steps of an amount without any while other values are searched
 JUMPS = (1, 2, 4, 8)  # steps to a neighbour
 PAIRED = 6  # dims at most of which two move at once
+EXCHANGES = 12  # between doses, tried at once
 ROUNDS = 3  # of neighbours and climbs
 SAME = 1e-6  # relative difference of scores that counts as none
 DIGITS = 5  # of an amount without steps
@@ -55,6 +56,7 @@ class Search:
         self.continuous = space.free & np.isnan(step)
         self.step = np.where(np.isnan(step), (space.high - space.low) / COARSE, step)
         self.done = 0
+        self.slopes = np.zeros(len(step))
 
     def tell(self, what: str) -> None:
         self.done += 1
@@ -104,6 +106,16 @@ class Search:
             for a, b in itertools.product((-2, -1, 1, 2), repeat=2):
                 yield self.moved(point, [(one, a), (other, b)])
 
+    def exchanged(self, point: Point, dims: Sequence[int]) -> Iterator[Point]:
+        """Points with a step of one amount moved to another, where there are many: those that the slopes of
+        the last climb favour most."""
+        space, many = self.trials.space, dims if len(dims) > PAIRED else ()
+        up = [d for d in many if self.stepped[d] and point[d] < space.high[d]]
+        down = [d for d in many if self.stepped[d] and point[d] > space.low[d]]
+        pairs = [(a, b) for a, b in itertools.product(up, down) if self.slopes[a] > self.slopes[b]]
+        pairs.sort(key=lambda pair: self.slopes[pair[1]] - self.slopes[pair[0]])
+        yield from (self.moved(point, [(a, 1), (b, -1)]) for a, b in pairs[:EXCHANGES])
+
     def moved(self, point: Point, moves: Iterable[tuple[int, int]]) -> Point:
         new = point.copy()
         for dim, count in moves:
@@ -124,7 +136,7 @@ class Search:
         here = begin
         while dims:
             best = here
-            for near in (self.alone, self.paired):
+            for near in (self.exchanged, self.alone, self.paired):
                 asked = [v for p in near(here.point, dims) for v in self.variants(p)]
                 best = max(self.trials.ask(asked), key=lambda t: t.merit, default=here)
                 self.tell("neighbours")
@@ -143,6 +155,7 @@ class Search:
         self.tell("climb by gradients")
         if found is None:
             return begin, True
+        self.slopes = found.slopes
         options = self.trials.ask(self.tidied(found), whole=False)
         best = max([*options, begin], key=lambda t: t.merit)
         return best, found.converged
