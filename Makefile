@@ -30,6 +30,7 @@ slow: $(VENV)/.installed-test               # the tests that take minutes
 bench: $(VENV)/.installed-test              # timings side by side
 	$(BIN)/python -m benchmarks.fit
 	$(BIN)/python -m benchmarks.batch
+	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks
 
 studies: $(VENV)/.installed                 # the solver's accuracy, every stored question anew, what is asked of the answers

@@ -1,5 +1,6 @@
 """Solvers side by side in one run: `python -m benchmarks` writes the table, the picture and `README.md`.
 
+`python -m benchmarks w1 records` measures these workloads and keeps the rows of the others.
 Each measurement has a process of its own. All get the same patients and give the same outputs at the same
 times; errors are those of the first eight patients against the adaptive solver at a tolerance of 1e-10.
 """
@@ -89,9 +90,15 @@ RUNS = {
 
 def main() -> None:
     """Measures, then writes the results whole."""
+    chosen = sys.argv[1:] or list(RUNS)
+    if strange := [key for key in chosen if key not in RUNS]:
+        raise SystemExit(f"{', '.join(strange)}: must be of {', '.join(RUNS)}.")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for key, runs in RUNS.items():
+            if key not in chosen:
+                rows += [row for row in kept() if row["workload"] == key]
+                continue
             measured(key, Run(*REFERENCE), folder)
             for run in runs:
                 rows.append(row_of(key, run, measured(key, run, folder)))
@@ -103,6 +110,12 @@ def main() -> None:
     draw(rows, FOLDER / "speed.png")
     with written(FOLDER / "README.md") as part:
         part.write_text(page(rows), encoding="utf-8")
+
+
+def kept() -> list[dict[str, str]]:
+    """The rows of the last table."""
+    with (FOLDER / "speed.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def measured(key: str, run: Run, folder: str) -> dict[str, float | None]:

@@ -1,9 +1,9 @@
 """How fast schedules are optimised beside how fast patients are simulated: `python -m benchmarks.decisions`.
 
 The 28 daily amounts of a course are optimised under 200 draws of the stored posterior, by gradients through
-the schedule. A patient is one virtual patient under one draw and one schedule. The rates of the table of
-`make bench` are measured anew before and after, in a process of their own, because other programs may share
-the machine.
+the schedule; ten schedules are held side by side under 1,000. A patient is one virtual patient under one draw
+and one schedule. The rates of the table of `make bench` are measured anew before and after, in a process of
+their own, because other programs may share the machine.
 """
 
 import dataclasses
@@ -16,15 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pkpd.checks import Findings
 from pkpd.devices import configure, float64, usable_cores
 from pkpd.dosing import Regimen
+from pkpd.endpoints import endpoint_of
 from pkpd.explore.chances import Chances, thinned
 from pkpd.explore.climb import climb
 from pkpd.explore.exposed import Exposed
 from pkpd.explore.goal import Goal
 from pkpd.explore.limits import read_limit
-from pkpd.explore.quantities import endpoint_of
 from pkpd.explore.space import space_of
 from pkpd.explore.trials import Trials
 from pkpd.infer.problem import Problem
@@ -37,6 +39,7 @@ VARY = "aldesleukin.amounts 0.1..9 MIU"
 LIMIT = "aldesleukin.total <= 84 MIU"
 OUTCOME = "alive(365 d)"
 DRAWS, PATIENTS, STEPS, AT_ONCE = 200, 128, 4, 4
+SCHEDULES, MANY, CROWD = 10, 1000, 256
 
 
 class Amounts:
@@ -49,7 +52,6 @@ class Amounts:
         found.raise_if_any()
         assert space is not None
         assert limit is not None
-        assert end is not None
         self.course = bind(model, BASE)
         self.chances = Chances(problem, thinned(points, DRAWS), [end])
         exposed = Exposed(self.chances)
@@ -74,6 +76,21 @@ class Amounts:
         }
 
 
+def compared(problem: Problem, points: np.ndarray) -> float:
+    """Patients a second of schedules side by side, compiled before; of fewer draws some come again."""
+    problem = dataclasses.replace(problem, patients=problem.crowd(CROWD, 0))
+    texts = [BASE.replace("3 MIU", f"{k + 1} MIU") for k in range(SCHEDULES)]
+    courses = [bind(problem.model, text) for text in texts]
+    chances = Chances(
+        problem, np.resize(points, (MANY, points.shape[1])), [endpoint_of(problem.model, OUTCOME)]
+    )
+    chances.foresee(courses)
+    chances.under(points[: chances.size]).values(courses[:1])
+    begin = time.perf_counter()
+    chances.values(courses)
+    return SCHEDULES * MANY * CROWD / (time.perf_counter() - begin)
+
+
 def plain(what: str) -> float:
     """Patients a second of the shipped model as `make bench` measures them, on all cores."""
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +102,7 @@ def plain(what: str) -> float:
 
 def told(rates: dict[str, float], bench: dict[str, list[float]]) -> list[str]:
     """Lines of a table."""
-    pairs = {"values": "value", "slopes": "gradient", "climb": "gradient"}
+    pairs = {"values": "value", "schedules": "value", "slopes": "gradient", "climb": "gradient"}
     lines = ["| what | patients/s | plain simulation | share |", "|---|---|---|---|"]
     for what, beside in pairs.items():
         mean = sum(bench[beside]) / len(bench[beside])
@@ -103,6 +120,7 @@ def main() -> None:
         problem = resolve(question).problem
         problem = dataclasses.replace(problem, patients=problem.crowd(PATIENTS, 0))
         rates = Amounts(problem, answer.draws).rates()
+        rates["schedules"] = compared(problem, answer.draws)
     for what, found in bench.items():
         found.append(plain(what))
     print(f"{DRAWS} draws, {PATIENTS} patients, {usable_cores()} cores, {Path(__file__).stem}")
