@@ -170,11 +170,8 @@ def test_gradients(name, few):
     cases = {k: v for k, v in cases.items() if k in FEW} if few else cases
     names, found, expected = jacobians(MODELS[name], records(cases))
     assert not misses(names, found, expected, cases)
-    unfelt = {
-        "x.po.duration",
-        *(["x.iv.e_wt_tlag"] if name == "no lag" else []),
-        *(["x.iv.rate"] if few else []),
-    }
+    unfelt = {"x.po.duration"} | ({"x.iv.e_wt_tlag"} if few or name == "no lag" else set())
+    unfelt |= {"x.iv.rate"} if few else set()
     assert {number for j, number in enumerate(names) if (np.abs(expected[:, j]) <= NOISE).all()} == unfelt
 
 
