@@ -18,7 +18,15 @@ from pkpd.model import Drug, Model, wire
 from pkpd.observed import bind_records
 from pkpd.parameters import Scalar, counts, declarations
 from pkpd.pd import Accumulator
-from pkpd.pk import Bolus, FirstOrder, LymphTransit, OneCompartment, TargetBound, TwoCompartment
+from pkpd.pk import (
+    Bolus,
+    FirstOrder,
+    LymphTransit,
+    OneCompartment,
+    TargetBound,
+    ThreeCompartment,
+    TwoCompartment,
+)
 from pkpd.simulation import simulate
 from pkpd.solve import ODE, ClosedForm, Multirate
 
@@ -166,7 +174,13 @@ class Laid:
         return {who: {k: np.asarray(v)[seen == who] for k, v in found.items()} for who in self.only}
 
 
-@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: "-".join(part.__name__ for part in pair))
+def told(pair: tuple[type, type]) -> Any:
+    """A pair by its names; that of the most exponentials takes minutes."""
+    marks = [pytest.mark.slow] if ThreeCompartment in pair else []
+    return pytest.param(pair, id="-".join(part.__name__ for part in pair), marks=marks)
+
+
+@pytest.fixture(scope="module", params=[told(pair) for pair in PAIRS])
 def pair(request):
     return request.param
 
