@@ -39,11 +39,11 @@ COLUMNS = (
 )
 
 
-EXPLAINED = """Every row is a process of its own. The setting of Multirate is its panels a day, that of ODE
-(diffrax) and LSODA (scipy, on the same compiled derivative) their relative tolerance. The error is the
-largest of eight patients, of all outputs at all times, relative to the output or to a thousandth of its
-largest size, against ODE at 1e-10. A gradient is value and gradient in four parameters; `cached` is a value
-whose program may come from the persistent cache, first written and then read."""
+EXPLAINED = """Every row is a process of its own; workloads may be of different days. The setting of Multirate
+is its panels a day, that of ODE (diffrax) and LSODA (scipy, on the same compiled derivative) their relative
+tolerance. The error is the largest of eight patients, of all outputs at all times, relative to the output or
+to a thousandth of its largest size, against ODE at 1e-10. A gradient is value and gradient in four
+parameters; `cached` is a value whose program may come from the cache on disk, first written, then read."""
 
 
 class Run(NamedTuple):
