@@ -1,6 +1,5 @@
 """Commands that look at a stored fit."""
 
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -8,9 +7,9 @@ import typer
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
-    PICTURES,
     QUIET,
     VERBOSE,
+    check_picture,
     number,
     percent,
     print_json,
@@ -176,12 +175,13 @@ def profile(
 
     Example: pkpd profile lissoni1995/joint survival.scale tumour.kkill --plot profile.png
     """
-    from pkpd.checks import fail
+    from pkpd.checks import Findings
     from pkpd.devices import configure
     from pkpd.records import profiles
 
-    if plot and not (Path(plot).suffix in PICTURES and Path(plot).absolute().parent.is_dir()):
-        raise fail("--plot", "must be a .png, .svg or .pdf in a folder that exists", plot)
+    findings = Findings()
+    check_picture("--plot", plot, findings)
+    findings.raise_if_any()
     configure(cache=True)
     with progress(quiet or as_json, verbose) as say:
         found = profiles(fit, parameters, say)

@@ -1,7 +1,6 @@
 """The command that holds schedules side by side."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -9,9 +8,9 @@ import typer
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
-    PICTURES,
     QUIET,
     VERBOSE,
+    check_picture,
     number,
     percent,
     print_json,
@@ -97,8 +96,7 @@ def _check(regimens: Sequence[str], plot: str, alone: bool, beside: Sequence[str
             found[name.strip()] = text.strip()
     if not regimens:
         findings.add("--regimen", "must be given")
-    if plot and not (Path(plot).suffix in PICTURES and Path(plot).absolute().parent.is_dir()):
-        findings.add("--plot", "must be a .png, .svg or .pdf in a folder that exists", plot)
+    check_picture("--plot", plot, findings)
     if alone and beside:
         findings.add("--alone", "must not go with --beside")
     findings.raise_if_any()

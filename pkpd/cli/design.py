@@ -1,7 +1,6 @@
 """The command that asks which next trial would teach most."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -9,9 +8,9 @@ import typer
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
-    PICTURES,
     QUIET,
     VERBOSE,
+    check_picture,
     number,
     percent,
     print_json,
@@ -84,8 +83,7 @@ def _check(candidates: Sequence[str], plot: str) -> list[tuple[str, str]]:
             findings.add("--candidate", 'must be NAME="REGIMEN; n = ...; endpoints = ..."', text)
         else:
             found.append((name.strip(), rest))
-    if plot and not (Path(plot).suffix in PICTURES and Path(plot).absolute().parent.is_dir()):
-        findings.add("--plot", "must be a .png, .svg or .pdf in a folder that exists", plot)
+    check_picture("--plot", plot, findings)
     findings.raise_if_any()
     return found
 

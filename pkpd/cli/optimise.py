@@ -1,6 +1,5 @@
 """The command that finds the best schedule."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -8,9 +7,9 @@ import typer
 from pkpd.cli.output import (
     DISCLAIMER,
     JSON,
-    PICTURES,
     QUIET,
     VERBOSE,
+    check_picture,
     number,
     percent,
     print_json,
@@ -116,8 +115,7 @@ def _check(
     for option, path in pictures.items():
         if path and target:
             findings.add(option, "must not go with --target")
-        if path and not (Path(path).suffix.lower() in PICTURES and Path(path).absolute().parent.is_dir()):
-            findings.add(option, "must be a .png, .svg or .pdf in a folder that exists", path)
+        check_picture(option, path, findings)
     findings.raise_if_any()
 
 

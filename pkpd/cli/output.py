@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from pkpd.checks import Fault, InputError
+from pkpd.checks import Fault, Findings, InputError
 from pkpd.files import plain
 
 JSON = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
@@ -70,6 +71,12 @@ def _print_faults(faults: Sequence[Fault], as_json: bool) -> None:
         print(fault, file=sys.stderr)
     count = len(faults)
     print(f"{count} fault{'s' if count != 1 else ''}; nothing was written.", file=sys.stderr)
+
+
+def check_picture(option: str, path: str, findings: Findings) -> None:
+    """Whether a picture, if one is asked for, can be written at a path."""
+    if path and not (Path(path).suffix.lower() in PICTURES and Path(path).absolute().parent.is_dir()):
+        findings.add(option, "must be a .png, .svg or .pdf in a folder that exists", path)
 
 
 def print_json(content: Mapping[str, Any]) -> None:
